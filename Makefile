@@ -1,0 +1,77 @@
+# make           run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf
+#                with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist RETRAIN=True
+#                (all of them are in the notebook, section "Settings")
+# make test      run the tests, on the small sample in data/sample
+# make lint      check style and format of the notebook and the tests
+# make format    mend them
+# make clean     remove what can be made again: .venv, caches, previews
+# make help      show these lines
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+TEXTS = NETID DATASET
+NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
+unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV,$(foreach word,$(MAKEOVERRIDES),\
+	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))
+ifneq ($(unknown),)
+$(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
+endif
+
+# What is given to make is in the environment; papermill gets it from there, text as it stands (-r).
+given = $(foreach name,$(1),$(if $(filter-out undefined,$(origin $(name))),$(2) $(name) "$$$(name)"))
+parameters = $(call given,$(TEXTS),-r) $(call given,$(NUMBERS),-p)
+
+# papermill's bar, one line per step, so that the notebook's own output begins on a line of its own.
+define BAR
+{desc}{percentage:3.0f}% |{bar:20}| {elapsed}
+
+endef
+
+.PHONY: run test lint format clean help
+run: export TQDM_BAR_FORMAT = $(BAR)
+run: $(VENV)/ready
+	@$(tidy)
+	@$(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file -; \
+		status=$$?; $(tidy); exit $$status
+
+# The notebook keeps its outputs, but neither the cell in which papermill puts the settings given here
+# (it would override the settings cell when the notebook is next run by hand) nor its log of the run.
+tidy = $(BIN)/jupyter nbconvert --log-level WARN --to notebook --inplace --coalesce-streams \
+	--TagRemovePreprocessor.enabled True \
+	--TagRemovePreprocessor.remove_cell_tags injected-parameters \
+	--TagRemovePreprocessor.remove_cell_tags papermill-error-cell-tag \
+	--ClearMetadataPreprocessor.enabled True \
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask tags \
+	--ClearMetadataPreprocessor.preserve_nb_metadata_mask kernelspec HW9.ipynb
+
+test: $(VENV)/ready-test
+	$(BIN)/pytest tests
+
+lint: $(VENV)/ready-test
+	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests data
+	$(BIN)/ruff format --check --config tests/ruff.toml HW9.ipynb tests data
+
+format: $(VENV)/ready-test
+	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests data
+	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests data
+
+# The kernel's log level: a kernel on one's own machine warns at every start that it does not encrypt.
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12" \
+		if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	mkdir -p $(VENV)/etc/ipython
+	echo '{"IPKernelApp": {"log_level": 40}}' > $(VENV)/etc/ipython/ipython_kernel_config.json
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready tests/requirements.txt
+	$(BIN)/pip install --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ *_PREVIEW.pdf figures/*_PREVIEW.*
+
+help:
+	@sed -n 's/^# //;/^PYTHON/q;p' Makefile
