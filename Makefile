@@ -28,22 +28,30 @@ define BAR
 
 endef
 
-.PHONY: run test lint format clean help
-run: export TQDM_BAR_FORMAT = $(BAR)
-run: $(VENV)/ready
-	@$(tidy)
-	@$(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file -; \
-		status=$$?; $(tidy); exit $$status
-
 # The notebook keeps its outputs, but neither the cell in which papermill puts the settings given here
 # (it would override the settings cell when the notebook is next run by hand) nor its log of the run.
-tidy = $(BIN)/jupyter nbconvert --log-level WARN --to notebook --inplace --coalesce-streams \
-	--TagRemovePreprocessor.enabled True \
-	--TagRemovePreprocessor.remove_cell_tags injected-parameters \
-	--TagRemovePreprocessor.remove_cell_tags papermill-error-cell-tag \
-	--ClearMetadataPreprocessor.enabled True \
-	--ClearMetadataPreprocessor.preserve_cell_metadata_mask tags \
-	--ClearMetadataPreprocessor.preserve_nb_metadata_mask kernelspec HW9.ipynb
+define TIDY
+import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from pathlib import Path
+
+notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read("HW9.ipynb", 4), {})
+papermills = {"injected-parameters", "papermill-error-cell-tag"}
+notebook.cells = [cell for cell in notebook.cells if papermills.isdisjoint(cell.metadata.get("tags", []))]
+for cell in notebook.cells:
+    cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
+nbformat.write(notebook, "HW9.ipynb.part")
+Path("HW9.ipynb.part").replace("HW9.ipynb")
+endef
+
+.PHONY: run test lint format clean help
+run: export TQDM_BAR_FORMAT = $(BAR)
+run: export TIDY_UP = $(TIDY)
+run: $(VENV)/ready
+	@$(BIN)/python -c "$$TIDY_UP"
+	@$(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file -; \
+		status=$$?; $(BIN)/python -c "$$TIDY_UP"; exit $$status
 
 test: $(VENV)/ready-test
 	$(BIN)/pytest tests

@@ -1,7 +1,10 @@
-"""Lift the notebook's cells into tests: its imports, functions and classes, and, on the sample, its run."""
+"""Lift the notebook's cells into tests: its definitions, and a run of them all on the sample."""
 
 import ast
+import contextlib
+import io
 import linecache
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -27,16 +30,15 @@ def run_cell(source, name, namespace):
     exec(compile(source, file, "exec"), namespace)
 
 
-def is_definition(node):
-    """Say whether a statement only imports, defines, or names a constant."""
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    constant = isinstance(node, ast.Assign) and node.targets[0].id.isupper() if is_name(node) else False
-    return isinstance(node, kinds) or constant
+def definitions(source):
+    """Return only the imports, functions, classes and CONSTANTS of a cell."""
 
+    def kept(node):
+        if isinstance(node, ast.Assign):
+            return isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
+        return isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
 
-def is_name(node):
-    """Say whether a statement assigns to one plain name."""
-    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    return "\n\n".join(ast.unparse(node) for node in ast.parse(source).body if kept(node))
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +47,7 @@ def hw9():
     matplotlib.use("agg")
     module = types.ModuleType("hw9")
     for name, source in read_cells().items():
-        nodes = [node for node in ast.parse(source).body if is_definition(node)]
-        lifted = "\n\n".join(ast.get_source_segment(source, node) for node in nodes)
-        run_cell(lifted, name, vars(module))
+        run_cell(definitions(source), name, vars(module))
     return module
 
 
@@ -67,3 +67,63 @@ def vae(hw9):
     """Return an untrained encoder and decoder for codes of 4 numbers, always the same."""
     hw9.torch.manual_seed(1)
     return hw9.Encoder(4), hw9.Decoder(4)
+
+
+class Run:
+    """The notebook's cells up to the figures, run in this process on the sample."""
+
+    def __init__(self, folder, **settings):
+        """Run them in `folder`, with these settings in place of the notebook's own."""
+        self.folder, self.settings, self.cells = folder, settings, read_cells()
+        self.names, self.trained_on, self.drawn = {}, [], []
+        import matplotlib.pyplot as plt
+        import torch
+
+        def watch(module, inputs):
+            if type(module).__name__ == "Encoder" and torch.is_grad_enabled():
+                self.trained_on.append(inputs[0].detach().cpu().numpy())
+
+        plt.close("all")
+        output, hook = io.StringIO(), torch.nn.modules.module.register_module_forward_pre_hook(watch)
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+            patch.chdir(folder)
+            for name in list(self.cells)[: list(self.cells).index("different") + 1]:
+                run_cell(self.cells[name], name, self.names)
+                if name == "settings":
+                    self.names.update(settings)
+        hook.remove()
+        self.out = output.getvalue()
+        self.drawn = [plt.figure(number) for number in plt.get_fignums()]
+        plt.close("all")
+
+    def rerun(self, name, names, change=str):
+        """Run one cell again on other names, its source changed by a function."""
+        source = change(self.cells[name])
+        run_cell(source, f"{name} again", names)
+
+    def load(self, **settings):
+        """Run all again in the same folder, where the weights now lie."""
+        return Run(self.folder, **self.settings | settings)
+
+    def figures(self):
+        """Return {name: bytes} of the figures written."""
+        return {path.name: path.read_bytes() for path in (self.folder / "figures").iterdir()}
+
+
+def run_on_sample(folder):
+    """Run the notebook once, small, in a new folder."""
+    shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
+    return Run(folder, NETID="abc123", DATASET="sample", EPOCHS=1, LATENT_DIM=8, BATCH_SIZE=256)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """Return a run of the notebook on the sample."""
+    matplotlib.use("agg")
+    return run_on_sample(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def run_again(tmp_path_factory, run):
+    """Return a second run with the same settings in another folder, trained from nothing too."""
+    return run_on_sample(tmp_path_factory.mktemp("again"))

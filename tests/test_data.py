@@ -103,7 +103,9 @@ def test_known_files_are_mnists(hw9):
     """The sizes follow from MNIST's format; the README lists the very same files."""
     images = {"train-images-idx3-ubyte": 60_000, "t10k-images-idx3-ubyte": 10_000}
     labels = {"train-labels-idx1-ubyte": 60_000, "t10k-labels-idx1-ubyte": 10_000}
-    sizes = {name: 16 + 784 * n for name, n in images.items()} | {name: 8 + n for name, n in labels.items()}
+    sizes = {name: 16 + 784 * n for name, n in images.items()} | {
+        name: 8 + n for name, n in labels.items()
+    }
     assert {name: size for name, (size, _) in hw9.MNIST_FILES.items()} == sizes
     readme = (PROJECT / "data" / "README.md").read_text()
     for name, (size, md5) in hw9.MNIST_FILES.items():
@@ -141,11 +143,15 @@ def test_tensors_are_what_a_dataloader_gives(hw9, sample):
 def test_memory_loader_yields_each_image_once_per_epoch(hw9):
     images, labels = hw9.torch.arange(10.0).reshape(10, 1, 1, 1), hw9.torch.arange(10)
     loader = hw9.MemoryLoader(images, labels, 4, seed=3)
-    epochs = [[pair for batch in loader for pair in zip(*map(list, batch), strict=True)] for _ in range(2)]
+    epochs = [
+        [pair for batch in loader for pair in zip(*map(list, batch), strict=True)] for _ in range(2)
+    ]
     assert len(loader) == 3
     for epoch in epochs:
         assert sorted(int(label) for _, label in epoch) == list(range(10))
         assert all(int(image) == int(label) for image, label in epoch)
     assert [int(label) for _, label in epochs[0]] != [int(label) for _, label in epochs[1]]
     same = hw9.MemoryLoader(images, labels, 4, seed=3)
-    assert [int(digit) for _, batch in same for digit in batch] == [int(label) for _, label in epochs[0]]
+    assert [int(digit) for _, batch in same for digit in batch] == [
+        int(label) for _, label in epochs[0]
+    ]

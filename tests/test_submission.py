@@ -1,0 +1,262 @@
+"""The PDF: pages, figures, every character of the code; and whose code it is."""
+
+import shutil
+import subprocess
+import unicodedata
+
+import nbformat
+import pypdf
+import pytest
+
+HOSTILE = {
+    "long": "x = '" + "abcdefghij" * 30 + "'",
+    "long with spaces": "y = [" + ", ".join(f"value_{i}" for i in range(80)) + "]",
+    "dashes": "z = '" + "a-" * 150 + "'",
+    "greek": "# αβγ Ω ∑ ≤ → ← ⇒ ∀ é ü ß",
+    "tabs": "def f():\n\treturn 1\t# after a tab",
+    "typst": "# $x$ <label> @ref *bold* _it_ \\ #let x = 1 = heading // comment /* */ [a] {b}",
+    "backticks": "s = '```' + \"``\" + '`'",
+    "quotes": 't = """it\'s""" + r\'\\n\'',
+    "magics": "%matplotlib inline\n!ls -la\n%%time",
+    "blank": "a = 1\n\n\n\nb = 2\n    \nc = 3",
+    "ligatures": "assert a != b -> c == d >= e <= f ... fi fl ffi www",
+}
+
+
+def notebook_of(*sources, headings=()):
+    """Return a notebook of these code cells, with headings before them."""
+    cells = [nbformat.v4.new_markdown_cell(heading) for heading in headings]
+    return nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(s) for s in sources])
+
+
+@pytest.fixture(scope="module")
+def figures(hw9, tmp_path_factory):
+    """Return {caption: file} of two figures, and make their folder the current one."""
+    folder = tmp_path_factory.mktemp("pdf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        figure = hw9.interpolation_figure(hw9.torch.rand(10, 9, 28, 28), [[1, 2]] * 10, preview=False)
+        for name in ("one", "two"):
+            hw9.save_figure(figure, hw9.Path(name))
+        yield {"Same digit.": hw9.Path("one.pdf"), "Different digits.": hw9.Path("two.pdf")}
+
+
+@pytest.fixture
+def submit(hw9, figures, tmp_path):
+    """Return a function that typesets a notebook, checks the PDF, and returns its path and parts."""
+
+    def submit(notebook, preview=False, netid="abc123"):
+        parts = hw9.list_code(notebook, hw9.LISTING)
+        pdf = hw9.typeset(hw9.TEMPLATE, netid, "HW9.ipynb", figures, parts, preview)
+        hw9.check_pdf(pdf, parts)
+        path = tmp_path / "out.pdf"
+        path.write_bytes(pdf)
+        return path, parts
+
+    return submit
+
+
+def text_of(path, first=1):
+    """Return what one can select in a PDF from page `first` on."""
+    command = ["pdftotext", "-enc", "UTF-8", "-raw", "-f", str(first), path, "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout.decode()
+
+
+def squeeze(text):
+    """Return the text without white space."""
+    return "".join(text.split())
+
+
+def test_pages(submit):
+    path, _ = submit(notebook_of(*["print(1)\n" * 60] * 3))
+    pages = pypdf.PdfReader(path).pages
+    assert {tuple(page.mediabox) for page in pages} == {(0, 0, 612, 792)}
+    texts = [page.extract_text() for page in pages]
+    assert "Same digit" in texts[0] and "print(1)" not in texts[0]
+    assert "Different digits" in texts[1] and "print(1)" not in texts[1]
+    assert all("print(1)" in text for text in texts[2:]), "no page is blank"
+    assert all("abc123" in text and "HW9.ipynb" in text for text in texts[2:])
+    assert [text.split()[-1] for text in texts[2:]] == [str(n) for n in range(3, len(pages) + 1)]
+
+
+@pytest.mark.skipif(not shutil.which("pdfimages"), reason="needs poppler-utils")
+def test_images_are_not_resampled(submit):
+    path, _ = submit(notebook_of("a = 1"))
+    listing = subprocess.run(["pdfimages", "-list", path], capture_output=True, check=True, text=True)
+    sizes = [line.split()[:5] for line in listing.stdout.splitlines()[2:]]
+    for page in ("1", "2"):
+        images = [size for size in sizes if size[0] == page and size[2] == "image"]
+        assert len(images) == 90 and all(size[3:5] == ["28", "28"] for size in images)
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_character_is_lost(submit, name):
+    source = HOSTILE[name]
+    path, parts = submit(notebook_of("first = 0", source))
+    assert squeeze(parts[1]["code"]) == squeeze(source), "nothing needed an escape"
+    text = squeeze(text_of(path, first=3))
+    for number, line in enumerate(source.split("\n"), 2):
+        assert squeeze(f"{number}{line}") in text
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
+@pytest.mark.parametrize(
+    ("character", "escape"),
+    [
+        ("你", r"\u4f60"),
+        ("🎉", r"\U0001f389"),
+        ("א", r"\u05d0"),
+        ("e\u0301", r"e\u0301"),
+        ("\u200b", r"\u200b"),
+        ("\u202e", r"\u202e"),
+        ("\ud800", r"\ud800"),
+        ("\xa0", r"\xa0"),
+        ("\x07", r"\x07"),
+        ("\x0c", r"\x0c"),
+    ],
+)
+def test_what_the_font_lacks_is_escaped(submit, character, escape):
+    path, _ = submit(notebook_of(f"before = 1  # x{character}y\nafter = 2"))
+    text = squeeze(text_of(path, first=3))
+    assert f"1before=1#x{escape}y" in text and "2after=2" in text
+
+
+def test_lines_stay_on_the_page(hw9, submit):
+    path, _ = submit(notebook_of(*HOSTILE.values()))
+    document = hw9.pdfium.PdfDocument(path)
+    for page in list(document)[2:]:
+        ink = page.render(scale=1, grayscale=True).to_numpy().squeeze() < 200
+        columns = ink.any(0).nonzero()[0]
+        assert columns.min() > 40 and columns.max() < 612 - 40
+    document.close()
+
+
+def test_headings_are_headings_and_outputs_are_dropped(hw9, submit):
+    notebook = notebook_of("print('in')", headings=["# Top\nprose\n## Below\n```\n# code\n```"])
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="OUTPUT")]
+    path, parts = submit(notebook)
+    headings = [(part["level"], part["heading"]) for part in parts if "heading" in part]
+    assert headings == [(1, "Top"), (2, "Below")]
+    assert "OUTPUT" not in text_of(path) and "prose" not in text_of(path)
+    outline = pypdf.PdfReader(path).outline
+    assert [entry.title for entry in outline if not isinstance(entry, list)][-1:] == ["Top"]
+
+
+def test_no_heading_is_left_alone_at_the_bottom(submit):
+    for lines in range(60, 90, 3):
+        cells = [
+            nbformat.v4.new_code_cell("a = 1\n" * lines),
+            nbformat.v4.new_markdown_cell("## Lonely"),
+        ]
+        path, _ = submit(
+            nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell("b = 2\nc = 3")])
+        )
+        for page in pypdf.PdfReader(path).pages[2:]:
+            text = page.extract_text()
+            assert "Lonely" not in text or "b = 2" in text
+
+
+def test_missing_code_is_noticed(hw9, figures):
+    parts = hw9.list_code(notebook_of("one = 1\ntwo = 2"), hw9.LISTING)
+    pdf = hw9.typeset(hw9.TEMPLATE, "abc123", "HW9.ipynb", figures, parts, False)
+    parts[0]["code"] += "\nthree = 3"
+    with pytest.raises(RuntimeError, match="line 3 of the code is missing"):
+        hw9.check_pdf(pdf, parts)
+
+
+def test_missing_figure_is_noticed(hw9, figures):
+    parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
+    figure = hw9.plt.figure(figsize=(7.7, 9.9))
+    figure.savefig("empty.pdf")
+    wrong = {"Same.": hw9.Path("empty.pdf"), "Different.": next(iter(figures.values()))}
+    with pytest.raises(RuntimeError, match="0 images"):
+        hw9.check_pdf(hw9.typeset(hw9.TEMPLATE, "a", "b", wrong, parts, False), parts)
+
+
+def test_wrong_paper_is_noticed(hw9, figures):
+    parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
+    template = hw9.TEMPLATE.replace('"us-letter"', '"a4"')
+    with pytest.raises(RuntimeError, match="US Letter"):
+        hw9.check_pdf(hw9.typeset(template, "a", "b", figures, parts, False), parts)
+
+
+def test_preview_says_so_on_the_pages(submit):
+    path, _ = submit(notebook_of("a = 1\n" * 200), preview=True)
+    assert all("PREVIEW" in page.extract_text() for page in pypdf.PdfReader(path).pages[2:])
+    path, _ = submit(notebook_of("a = 1\n" * 200), preview=False)
+    assert "PREVIEW" not in text_of(path)
+
+
+def test_the_whole_notebook_is_typeset(hw9, submit):
+    from conftest import PROJECT
+
+    notebook = nbformat.read(PROJECT / "HW9.ipynb", as_version=4)
+    path, _ = submit(notebook)
+    text = squeeze(unicodedata.normalize("NFC", text_of(path, first=3)))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert all(squeeze(line) in text for line in cell.source.split("\n"))
+
+
+def test_the_notebook_that_ran_is_found(hw9):
+    mine, other = notebook_of("a = 1", "b = 2", "c = 3"), notebook_of("a = 1", "x = 9")
+    ran = ["", "a = 1", "b = 2"]
+    for order in ([("other", other), ("mine", mine)], [("mine", mine), ("other", other)]):
+        assert hw9.find_notebook(order, ran)[0] == "mine"
+    with pytest.raises(FileNotFoundError, match="save it"):
+        hw9.find_notebook([("other", other)], ["", "something else"])
+    with pytest.raises(FileNotFoundError, match="save it"):
+        hw9.find_notebook([], ran)
+
+
+def test_notebooks_are_looked_for_where_each_program_says(hw9, tmp_path, monkeypatch):
+    for name in ("HW9 (1).ipynb", "elsewhere/vscode.ipynb", "elsewhere/jupyter.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        nbformat.write(notebook_of(f"name = {name!r}"), tmp_path / name)
+
+    def names(variables):
+        return [name for name, _ in hw9.open_notebooks(tmp_path, variables)]
+
+    assert names({}) == ["HW9 (1).ipynb"]
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "elsewhere" / "jupyter.ipynb"))
+    assert names({}) == ["jupyter.ipynb", "HW9 (1).ipynb"]
+    vscode = {"__vsc_ipynb_file__": str(tmp_path / "elsewhere" / "vscode.ipynb")}
+    assert names(vscode) == ["vscode.ipynb", "jupyter.ipynb", "HW9 (1).ipynb"]
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "renamed.ipynb"))
+    assert names({}) == ["HW9 (1).ipynb"]
+
+
+def test_colabs_live_notebook_comes_first(hw9, tmp_path, monkeypatch):
+    import sys
+    import types
+
+    live = notebook_of("live = 1")
+    colab, message = types.ModuleType("google.colab"), types.ModuleType("google.colab._message")
+    message.blocking_request = lambda request, timeout_sec: (
+        {"ipynb": live} if request == "get_ipynb" else None
+    )
+    colab._message = message
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setitem(sys.modules, "google.colab._message", message)
+    (_, notebook), *_ = hw9.open_notebooks(tmp_path, {})
+    assert notebook.cells[0].source == "live = 1"
+    message.blocking_request = lambda request, timeout_sec: None  # what it answers after the timeout
+    assert list(hw9.open_notebooks(tmp_path, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("ran", "expected"),
+    [
+        (["a = 1", "b = 2", "c = 3"], []),
+        (["a = 1", "b = 2  ", "c = 3\n"], []),
+        (["a = 1", "b = 7", "c = 3"], ["In[2] ran", "code cell 2 is saved"]),
+        (["a = 1", "c = 3"], ["code cell 2 is saved"]),
+        (["a = 1", "b = 7", "a = 1", "b = 2", "c = 3"], []),
+    ],
+)
+def test_differences_between_run_and_file_are_told(hw9, ran, expected):
+    words = hw9.unsaved_changes(notebook_of("a = 1", "b = 2", "c = 3", "d = 4"), ["", *ran])
+    assert all(part in words for part in expected)
+    assert bool(words) == bool(expected)
