@@ -18,8 +18,8 @@ ifneq ($(unknown),)
 $(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
 endif
 
-# What is given to make is in the environment; papermill gets it from there, text as it stands (-r).
-given = $(foreach name,$(1),$(if $(filter-out undefined,$(origin $(name))),$(2) $(name) "$$$(name)"))
+# What follows `make` is in the environment; papermill gets it from there, text as it stands (-r).
+given = $(foreach name,$(1),$(if $(filter command,$(origin $(name))),$(2) $(name) "$$$(name)"))
 parameters = $(call given,$(TEXTS),-r) $(call given,$(NUMBERS),-p)
 
 # papermill's bar, one line per step, so that the notebook's own output begins on a line of its own.
@@ -28,7 +28,7 @@ define BAR
 
 endef
 
-# The notebook keeps its outputs, but neither the cell in which papermill puts the settings given here
+# A run that fails leaves the notebook as it was. One that ends leaves its outputs, but neither the cell in which papermill puts the settings given here
 # (it would override the settings cell when the notebook is next run by hand) nor its log of the run.
 define TIDY
 import nbformat
@@ -38,6 +38,9 @@ from pathlib import Path
 notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read("HW9.ipynb", 4), {})
 papermills = {"injected-parameters", "papermill-error-cell-tag"}
 notebook.cells = [cell for cell in notebook.cells if papermills.isdisjoint(cell.metadata.get("tags", []))]
+code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+for count, cell in enumerate(code, 1):
+    cell.execution_count = cell.execution_count and count
 for cell in notebook.cells:
     cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
 notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
@@ -50,8 +53,9 @@ run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
 	@$(BIN)/python -c "$$TIDY_UP"
-	@$(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file -; \
-		status=$$?; $(BIN)/python -c "$$TIDY_UP"; exit $$status
+	@cp HW9.ipynb $(VENV)/before.ipynb
+	@trap : INT; $(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file - \
+		&& $(BIN)/python -c "$$TIDY_UP" || { cp $(VENV)/before.ipynb HW9.ipynb; exit 1; }
 
 test: $(VENV)/ready-test
 	$(BIN)/pytest tests

@@ -94,6 +94,12 @@ def test_auto_offline_goes_on_with_the_sample_and_says_so(hw9, tmp_path, offline
     assert "PREVIEW" in capsys.readouterr().out
 
 
+def test_auto_offline_without_a_sample_is_the_same_error(hw9, tmp_path, offline, capsys):
+    with pytest.raises(RuntimeError, match=r"train-images-idx3-ubyte\.gz"):
+        hw9.find_data("auto", tmp_path, hw9.MNIST_FILES)
+    assert "Going on" not in capsys.readouterr().out
+
+
 def test_no_sample_is_one_clear_error(hw9, tmp_path):
     with pytest.raises(RuntimeError, match="no sample"):
         hw9.find_data("sample", tmp_path, hw9.MNIST_FILES)

@@ -70,16 +70,20 @@ def test_the_notebook_ran_in_place_and_stays_clean(made):
     assert [cell.source for cell in after.cells] == [cell.source for cell in before.cells]
     assert any("abc123_HW9_PREVIEW.pdf" in str(cell.get("outputs")) for cell in after.cells)
     assert "papermill" not in json.dumps([cell.metadata for cell in after.cells] + [after.metadata])
+    counts = [cell.execution_count for cell in after.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
     tagged = [cell.id for cell in after.cells if "parameters" in cell.metadata.get("tags", [])]
     assert tagged == ["settings"]
 
 
 def test_a_wrong_setting_stops_make_at_once(made):
     folder, _ = made
+    before = (folder / "HW9.ipynb").read_bytes()
     command = ["make", f"VENV={sys.prefix}", "NETID=a/b", "DATASET=sample"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode != 0
     assert "ValueError: NETID = 'a/b' is not allowed" in result.stdout + result.stderr
+    assert (folder / "HW9.ipynb").read_bytes() == before, "with the outputs of the last run"
     command = ["make", f"VENV={sys.prefix}", "EPOCH=3"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode != 0 and "no setting EPOCH" in result.stderr and "EPOCHS" in result.stderr
