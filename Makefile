@@ -2,6 +2,7 @@
 #                with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist RETRAIN=True
 #                (all of them are in the notebook, section "Settings")
 # make test      run the tests, on the small sample in data/sample
+# make bench     time the training against the tutorial recipe (LONG=100: and train for 100 epochs)
 # make lint      check style and format of the notebook and the tests
 # make format    mend them
 # make clean     remove what can be made again: .venv, caches, previews
@@ -12,7 +13,7 @@ BIN = $(VENV)/bin
 
 TEXTS = NETID DATASET
 NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
-unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV,$(foreach word,$(MAKEOVERRIDES),\
+unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV LONG,$(foreach word,$(MAKEOVERRIDES),\
 	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))
 ifneq ($(unknown),)
 $(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
@@ -48,7 +49,7 @@ nbformat.write(notebook, "HW9.ipynb.part")
 Path("HW9.ipynb.part").replace("HW9.ipynb")
 endef
 
-.PHONY: run test lint format clean help
+.PHONY: run test bench lint format clean help
 run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
@@ -60,13 +61,16 @@ run: $(VENV)/ready
 test: $(VENV)/ready-test
 	$(BIN)/pytest tests
 
+bench: $(VENV)/ready-test
+	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long "$(LONG)")
+
 lint: $(VENV)/ready-test
-	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests data
-	$(BIN)/ruff format --check --config tests/ruff.toml HW9.ipynb tests data
+	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
+	$(BIN)/ruff format --check --config tests/ruff.toml HW9.ipynb tests benchmarks data
 
 format: $(VENV)/ready-test
-	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests data
-	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests data
+	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests benchmarks data
+	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests benchmarks data
 
 # The kernel's log level: a kernel on one's own machine warns at every start that it does not encrypt.
 $(VENV)/ready: requirements.txt

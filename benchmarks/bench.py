@@ -1,0 +1,171 @@
+"""`make bench`: the tutorial recipe and the notebook's own training, one after the other.
+
+Prints a table, and writes benchmarks/results.json and figures/benchmark.png. Each training runs in a
+process of its own, so that its time and its memory are its own. The test split is measured after each
+epoch, outside the time that counts. `--quick` does the same small, on the sample, and writes nothing
+into the project.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "benchmarks")]
+
+
+def train_notebook(settings):
+    """Run the notebook's own cells up to its training, measured on the test split; return its curve."""
+    from conftest import read_cells, run_cell
+
+    cells, names = read_cells(), {}
+    for name in list(cells)[: list(cells).index("weights") + 1]:
+        run_cell(cells[name], name, names)
+        if name == "settings":
+            names.update(settings)
+    names.update(weights=None, recipe=None, val_images=names["test_images"])
+    names.update(load_weights=lambda *_: None, save_weights=lambda *_: None)
+    run_cell(cells["fit"], "fit", names)
+    history, images = names["history"], len(names["train_images"])
+    seconds = history["seconds"]
+    rate = len(seconds) * images / seconds[-1]
+    return {"curve": history["validation"], "seconds": seconds, "images_per_second": rate}
+
+
+def child(kind, settings):
+    """Train in this process; return the curve, seconds, images per second and memory in bytes."""
+    if kind == "notebook":
+        result = train_notebook(settings)
+    else:
+        from tutorial import train_tutorial
+
+        sample = settings["DATASET"] == "sample"
+        root = Path("data/sample" if sample else "data")
+        result = train_tutorial(root, settings["EPOCHS"], fetch=not sample)
+    return result | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def in_process(kind, folder, **settings):
+    """Train in a process of its own, in `folder`; show its progress and return its result."""
+    out = folder / "result.json"
+    command = [sys.executable, __file__, "--child", kind, json.dumps(settings), str(out)]
+    print(f"\n{kind}: {settings}", flush=True)
+    subprocess.run(command, cwd=folder, check=True)
+    return json.loads(out.read_text())
+
+
+def run_whole(folder, **settings):
+    """Run the whole notebook through papermill; return the seconds of each of its parts, and memory."""
+    import nbformat
+
+    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
+    command = [sys.executable, "-m", "papermill", str(PROJECT / "HW9.ipynb"), "out.ipynb", *words]
+    subprocess.run(command, cwd=folder, check=True)
+    parts, heading = {}, "Settings"
+    for cell in nbformat.read(folder / "out.ipynb", as_version=4).cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            heading = cell.source.split("\n")[0].removeprefix("## ")
+        parts[heading] = parts.get(heading, 0) + (cell.metadata.papermill.duration or 0)
+    return parts
+
+
+def machine():
+    """Return a line that describes this machine."""
+    import torch
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [
+        platform.machine()
+    ]
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{names[0]}, {os.cpu_count()} cores{gpu}, PyTorch {torch.__version__.split('+')[0]}"
+
+
+def draw(runs, file):
+    """Draw -ELBO on the test split against seconds of training."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for (name, run), style in zip(runs.items(), ("s--", "o-", "^-", "d-"), strict=False):
+        losses = [sum(pair) for pair in run["curve"]]
+        axes.plot(run["seconds"], losses, style, markersize=4, label=name)
+    axes.set(xlabel="seconds of training", ylabel="−ELBO on the test split, nats per image")
+    axes.set(xscale="log", yscale="log")
+    axes.yaxis.set_major_formatter("{x:.0f}")
+    axes.yaxis.set_minor_formatter("{x:.0f}")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=150)
+
+
+def table(runs, reference):
+    """Return a Markdown table of the trainings, with their ratios to the reference."""
+    head = ["", "seconds", "of T", "images/s", "−ELBO", "reconstruction", "KL", "memory, GB"]
+    rows = [head, ["---"] * len(head)]
+    for name, run in runs.items():
+        seconds, (reconstruction, kl) = run["seconds"][-1], run["curve"][-1]
+        ratio = seconds / runs[reference]["seconds"][-1]
+        share = "T" if name == reference else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
+        row = [name, f"{seconds:.1f}", share, f"{run['images_per_second']:,.0f}"]
+        row += [f"{loss:.2f}" for loss in (reconstruction + kl, reconstruction, kl)]
+        rows.append([*row, f"{run['memory'] / 1e9:.2f}"])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def bench(quick, long):
+    """Run everything, print the tables, and return the results."""
+    data = {"DATASET": "sample" if quick else "mnist"}
+    results = PROJECT / "benchmarks" / "results.json"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "data").mkdir()
+        (PROJECT / "data" / "MNIST").mkdir(exist_ok=True)
+        for part in ("MNIST", "sample"):
+            (folder / "data" / part).symlink_to(PROJECT / "data" / part)
+        reference = "tutorial"
+        runs = {reference: in_process("tutorial", folder, EPOCHS=1 if quick else 10, **data)}
+        runs["notebook, EPOCHS=1"] = in_process("notebook", folder, EPOCHS=1, **data)
+        if not quick:
+            runs["notebook"] = in_process("notebook", folder, **data)
+        if long:
+            runs[f"notebook, EPOCHS={long}"] = in_process("notebook", folder, EPOCHS=long, **data)
+        small = {"EPOCHS": 1} if quick else {}
+        parts = {
+            "cold": run_whole(folder, **data, **small),
+            "saved": run_whole(folder, **data, **small),
+        }
+    print(f"\n{machine()}\n\n{table(runs, reference)}\n")
+    print("| whole notebook, seconds | from nothing | with saved weights |\n| --- | --- | --- |")
+    for part in parts["cold"]:
+        print(f"| {part} | {parts['cold'][part]:.1f} | {parts['saved'][part]:.1f} |")
+    cold, saved = (sum(parts[way].values()) for way in ("cold", "saved"))
+    print(f"| all | {cold:.1f} = {cold / runs[reference]['seconds'][-1]:.2f} T | {saved:.1f} |")
+    if not quick:
+        results.write_text(
+            json.dumps({"machine": machine(), "runs": runs, "whole": parts}, indent=1) + "\n"
+        )
+        draw(runs, PROJECT / "figures" / "benchmark.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small, on the sample; writes nothing")
+    parser.add_argument(
+        "--long", type=int, metavar="EPOCHS", help="train once more, for so many epochs"
+    )
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        kind, settings, out = arguments.child
+        Path(out).write_text(json.dumps(child(kind, json.loads(settings))))
+    else:
+        bench(arguments.quick, arguments.long)

@@ -1,0 +1,39 @@
+"""The benchmark runs, and measures what it says."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+
+
+def test_quick_bench_prints_its_tables():
+    command = [sys.executable, "benchmarks/bench.py", "--quick"]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for words in (
+        "| tutorial |",
+        "| notebook, EPOCHS=1 |",
+        "| Part 4 · Interpolation |",
+        "cores, PyTorch",
+    ):
+        assert words in result.stdout
+
+
+def test_the_tutorials_loss_is_in_nats_per_image(hw9):
+    from tutorial import TutorialVAE
+
+    torch = hw9.torch
+    model = TutorialVAE()
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    reconstruction, kl = model.loss(torch.rand(3, 1, 28, 28))
+    assert reconstruction.item() == pytest.approx(3 * 784 * math.log(2), rel=1e-5)
+    assert kl.item() == 0
+    assert (
+        sum(p.numel() for p in model.parameters())
+        == 784 * 400 + 400 + 2 * (400 * 20 + 20) + 20 * 400 + 400 + 400 * 784 + 784
+    )
