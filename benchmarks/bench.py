@@ -100,6 +100,7 @@ def draw(runs, file):
         axes.plot(run["seconds"], losses, style, markersize=4, label=name)
     axes.set(xlabel="seconds of training", ylabel="−ELBO on the test split, nats per image")
     axes.set(xscale="log", yscale="log")
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.yaxis.set_major_formatter("{x:.0f}")
     axes.yaxis.set_minor_formatter("{x:.0f}")
     axes.grid(alpha=0.3, which="both")
@@ -135,7 +136,7 @@ def bench(quick, long):
         runs = {reference: in_process("tutorial", folder, EPOCHS=1 if quick else 10, **data)}
         runs["notebook, EPOCHS=1"] = in_process("notebook", folder, EPOCHS=1, **data)
         if not quick:
-            runs["notebook"] = in_process("notebook", folder, **data)
+            runs["notebook, default"] = in_process("notebook", folder, **data)
         if long:
             runs[f"notebook, EPOCHS={long}"] = in_process("notebook", folder, EPOCHS=long, **data)
         small = {"EPOCHS": 1} if quick else {}
