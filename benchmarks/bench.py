@@ -25,7 +25,7 @@ def train_notebook(settings):
     from conftest import read_cells, run_cell
 
     cells, names = read_cells(), {}
-    for name in list(cells)[: list(cells).index("weights") + 1]:
+    for name in list(cells)[: list(cells).index("recipe") + 1]:
         run_cell(cells[name], name, names)
         if name == "settings":
             names.update(settings)

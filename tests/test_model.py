@@ -140,12 +140,20 @@ def test_each_setting_of_training_is_in_the_recipe(run, setting):
     assert names["weights"] != run.names["weights"]
 
 
-def test_changed_training_code_is_another_recipe(run):
+@pytest.mark.parametrize(
+    ("cell", "old", "new"),
+    [
+        ("loss", "kl_to_prior(mu, logvar)).mean()", "4.0 * kl_to_prior(mu, logvar)).mean()"),
+        ("recipe", "betas=(0.9, 0.98)", "betas=(0.9, 0.99)"),
+        ("decoder", "nn.SiLU()", "nn.ReLU()"),
+    ],
+)
+def test_changed_training_code_is_another_recipe(run, cell, old, new):
+    assert old in run.cells[cell]
     names = dict(run.names)
-    run.rerun(
-        "loss", names, lambda source: source.replace("kl_to_prior(mu, logvar)).mean()", "4.0).mean()")
-    )
-    run.rerun("recipe", names)
+    run.rerun(cell, names, lambda source: source.replace(old, new))
+    if cell != "recipe":
+        run.rerun("recipe", names)
     assert names["recipe"] != run.names["recipe"]
 
 
