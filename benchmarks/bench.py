@@ -61,7 +61,7 @@ def in_process(kind, folder, **settings):
 
 
 def run_whole(folder, **settings):
-    """Run the whole notebook through papermill; return the seconds of each of its parts, and memory."""
+    """Run the whole notebook through papermill; return the seconds of each of its parts."""
     import nbformat
 
     words = [word for name, value in settings.items() for word in ("-p", name, str(value))]

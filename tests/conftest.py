@@ -75,7 +75,7 @@ class Run:
     def __init__(self, folder, **settings):
         """Run them in `folder`, with these settings in place of the notebook's own."""
         self.folder, self.settings, self.cells = folder, settings, read_cells()
-        self.names, self.trained_on, self.drawn = {}, [], []
+        self.names, self.trained_on = {}, []
         import matplotlib.pyplot as plt
         import torch
 
