@@ -42,6 +42,8 @@ notebook.cells = [cell for cell in notebook.cells if papermills.isdisjoint(cell.
 code = [cell for cell in notebook.cells if cell.cell_type == "code"]
 for count, cell in enumerate(code, 1):
     cell.execution_count = cell.execution_count and count
+for output in (output for cell in code for output in cell.outputs if "data" in output):
+    output.data.pop("application/vnd.jupyter.widget-view+json", None)
 for cell in notebook.cells:
     cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
 notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}

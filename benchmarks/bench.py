@@ -1,6 +1,6 @@
 """`make bench`: the tutorial recipe and the notebook's own training, one after the other.
 
-Prints a table, and writes benchmarks/results.json and figures/benchmark.png. Each training runs in a
+Prints tables, and writes benchmarks/results.json and figures/benchmark.png. Each training runs in a
 process of its own, so that its time and its memory are its own. The test split is measured after each
 epoch, outside the time that counts. `--quick` does the same small, on the sample, and writes nothing
 into the project.
@@ -20,34 +20,66 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "benchmarks")]
 
 
-def train_notebook(settings):
-    """Run the notebook's own cells up to its training, measured on the test split; return its curve."""
+def run_cells(last, settings):
+    """Run the notebook's own cells, with these settings, up to the cell `last`; return its names."""
     from conftest import read_cells, run_cell
 
     cells, names = read_cells(), {}
-    for name in list(cells)[: list(cells).index("recipe") + 1]:
+    for name in list(cells)[: list(cells).index(last) + 1]:
         run_cell(cells[name], name, names)
         if name == "settings":
             names.update(settings)
+    return names
+
+
+def train_notebook(settings):
+    """Train as the notebook does, measured on the test split after each epoch; return the curve."""
+    from conftest import read_cells, run_cell
+
+    names = run_cells("recipe", settings)
     names.update(weights=None, recipe=None, val_images=names["test_images"])
     names.update(load_weights=lambda *_: None, save_weights=lambda *_: None)
-    run_cell(cells["fit"], "fit", names)
+    run_cell(read_cells()["fit"], "fit", names)
     history, images = names["history"], len(names["train_images"])
     seconds = history["seconds"]
     rate = len(seconds) * images / seconds[-1]
     return {"curve": history["validation"], "seconds": seconds, "images_per_second": rate}
 
 
+def measure_interpolation(settings):
+    """Return {kind: {way: {measure: value}}} of the notebook's Part 5 and of the tutorial's VAE."""
+    import torch
+    from tutorial import TutorialVAE
+
+    tutorial = TutorialVAE()
+    tutorial.load_state_dict(torch.load("tutorial.pt", weights_only=True))
+    names = run_cells("results", settings)
+    values = {kind: {} for kind in names["ends"]}
+    for (kind, way), value in names["values"].items():
+        values[kind][way] = value
+    with torch.no_grad():
+        ways = lambda x: tutorial.encode(x)[0], tutorial.decode, names["straight"]
+        for kind, ends in names["ends"].items():
+            walks = names["walk"](*ends.unbind(1), *ways)
+            given = ends, names["digits"][kind], names["judge"], names["reference"]
+            values[kind]["tutorial"], _ = names["measure"](walks, *given)
+    return values
+
+
 def child(kind, settings):
-    """Train in this process; return the curve, seconds, images per second and memory in bytes."""
+    """Train in this process and return curve, seconds, images/s, memory in bytes; or measure."""
+    if kind == "interpolation":
+        return measure_interpolation(settings)
     if kind == "notebook":
         result = train_notebook(settings)
     else:
+        import torch
         from tutorial import train_tutorial
 
         sample = settings["DATASET"] == "sample"
         root = Path("data/sample" if sample else "data")
-        result = train_tutorial(root, settings["EPOCHS"], fetch=not sample)
+        result, model = train_tutorial(root, settings["EPOCHS"], fetch=not sample)
+        torch.save(model.state_dict(), "tutorial.pt")
     return result | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
@@ -122,6 +154,17 @@ def table(runs, reference):
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def interpolation_table(interpolation):
+    """Return a Markdown table of the measures of interpolation, one column per way."""
+    columns = {"tutorial": "tutorial's VAE", "straight line": "notebook", "sphere": "notebook, sphere"}
+    columns = {"real images": "real images", "cross-fade": "cross-fade"} | columns
+    rows = [["", "", *columns.values()], ["---", "---", *["---:"] * len(columns)]]
+    for kind, ways in interpolation.items():
+        for name in ways["cross-fade"]:
+            rows.append([kind, name, *(f"{ways[way][name]:.2f}" for way in columns)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
 def bench(quick, long):
     """Run everything, print the tables, and return the results."""
     data = {"DATASET": "sample" if quick else "mnist"}
@@ -144,16 +187,22 @@ def bench(quick, long):
             "cold": run_whole(folder, **data, **small),
             "saved": run_whole(folder, **data, **small),
         }
+        interpolation = in_process("interpolation", folder, **data, **small)
     print(f"\n{machine()}\n\n{table(runs, reference)}\n")
     print("| whole notebook, seconds | from nothing | with saved weights |\n| --- | --- | --- |")
     for part in parts["cold"]:
         print(f"| {part} | {parts['cold'][part]:.1f} | {parts['saved'][part]:.1f} |")
-    cold, saved = (sum(parts[way].values()) for way in ("cold", "saved"))
-    print(f"| all | {cold:.1f} = {cold / runs[reference]['seconds'][-1]:.2f} T | {saved:.1f} |")
-    if not quick:
-        results.write_text(
-            json.dumps({"machine": machine(), "runs": runs, "whole": parts}, indent=1) + "\n"
+    for title, left_out in {"all": "none", "all but Part 5": "Part 5"}.items():
+        cold, saved = (
+            sum(seconds for part, seconds in parts[way].items() if not part.startswith(left_out))
+            for way in ("cold", "saved")
         )
+        ratio = cold / runs[reference]["seconds"][-1]
+        print(f"| {title} | {cold:.1f} = {ratio:.2f} T | {saved:.1f} |")
+    print(f"\n{interpolation_table(interpolation)}")
+    if not quick:
+        found = {"machine": machine(), "runs": runs, "whole": parts, "interpolation": interpolation}
+        results.write_text(json.dumps(found, indent=1) + "\n")
         draw(runs, PROJECT / "figures" / "benchmark.png")
 
 

@@ -41,7 +41,8 @@ def train_tutorial(root, epochs, fetch, seed=0):
     """Train for `epochs` on MNIST's files in `root`; `fetch` them if they are not there.
 
     Returns {"curve": test (reconstruction, KL) after each epoch, in nats per image, "seconds": of
-    training until then, "images_per_second"}. Measuring the test split is outside the time that counts.
+    training until then, "images_per_second"}, and the model. Measuring the test split is outside the
+    time that counts.
     """
     torch.manual_seed(seed)
     train, test = (
@@ -60,8 +61,5 @@ def train_tutorial(root, epochs, fetch, seed=0):
         seconds.append(seconds[-1] + time.perf_counter() - start)
         with torch.no_grad():
             curve.append([float(part) / len(x_test) for part in model.loss(x_test)])
-    return {
-        "curve": curve,
-        "seconds": seconds[1:],
-        "images_per_second": epochs * len(train) / seconds[-1],
-    }
+    rate = epochs * len(train) / seconds[-1]
+    return {"curve": curve, "seconds": seconds[1:], "images_per_second": rate}, model

@@ -70,24 +70,25 @@ def vae(hw9):
 
 
 class Run:
-    """The notebook's cells up to the figures, run in this process on the sample."""
+    """The notebook's cells up to the submission, run in this process on the sample."""
 
     def __init__(self, folder, **settings):
         """Run them in `folder`, with these settings in place of the notebook's own."""
         self.folder, self.settings, self.cells = folder, settings, read_cells()
-        self.names, self.trained_on = {}, []
+        self.names, self.trained_on = {}, {}
         import matplotlib.pyplot as plt
         import torch
 
         def watch(module, inputs):
-            if type(module).__name__ == "Encoder" and torch.is_grad_enabled():
-                self.trained_on.append(inputs[0].detach().cpu().numpy())
+            if inputs[0].shape[1:] == (1, 28, 28) and torch.is_grad_enabled():
+                seen = self.trained_on.setdefault(type(module).__name__, [])
+                seen.append(inputs[0].detach().cpu().numpy())
 
         plt.close("all")
         output, hook = io.StringIO(), torch.nn.modules.module.register_module_forward_pre_hook(watch)
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
             patch.chdir(folder)
-            for name in list(self.cells)[: list(self.cells).index("different") + 1]:
+            for name in list(self.cells)[: list(self.cells).index("explorer") + 1]:
                 run_cell(self.cells[name], name, self.names)
                 if name == "settings":
                     self.names.update(settings)

@@ -19,6 +19,7 @@ def test_quick_bench_prints_its_tables():
         "| tutorial |",
         "| notebook, EPOCHS=1 |",
         "| Part 4 · Interpolation |",
+        "| two digits | switches once |",
         "cores, PyTorch",
     ):
         assert words in result.stdout
@@ -47,8 +48,9 @@ def committed(path):
 
 
 def test_the_readmes_figures_are_the_benchmarks():
-    from bench import table
+    from bench import interpolation_table, table
 
     results = json.loads(committed("benchmarks/results.json"))
     assert table(results["runs"], "tutorial") in committed("README.md")
     assert results["machine"] in committed("README.md")
+    assert interpolation_table(results["interpolation"]) in committed("README.md")

@@ -99,7 +99,7 @@ def test_divergence_stops_and_says_what_to_lower(hw9, sample, vae):
 def test_only_the_training_split_reaches_the_optimizer(run):
     """The images on which gradients were taken: training images but the held-out ones, each once."""
     split = run.names["mnist_train"].data.numpy().reshape(-1, 784)
-    seen = (np.concatenate(run.trained_on) * 255).round().astype(np.uint8).reshape(-1, 784)
+    seen = (np.concatenate(run.trained_on["Encoder"]) * 255).round().astype(np.uint8).reshape(-1, 784)
     held_out = len(split) // 12
     assert sorted(map(bytes, seen)) == sorted(map(bytes, split[:-held_out]))
 
@@ -110,24 +110,41 @@ def test_the_same_seed_gives_the_same_losses(run, run_again):
 
 
 def test_weights_come_back_as_they_were(hw9, vae, tmp_path):
-    path, history = tmp_path / "weights" / "w.pt", {"train": [[1.0, 2.0]]}
-    hw9.save_weights(path, {"seed": 1}, *vae, history)
+    nn, path, history = hw9.nn, tmp_path / "weights" / "w.pt", {"train": [[1.0, 2.0]]}
+    hw9.save_weights(path, {"seed": 1}, nn.ModuleList(vae), history)
     fresh = hw9.Encoder(4), hw9.Decoder(4)
     x = hw9.torch.rand(2, 28, 28)
     assert not hw9.torch.equal(fresh[0](x)[0], vae[0](x)[0])
-    assert hw9.load_weights(path, {"seed": 1}, *fresh) == history
+    assert hw9.load_weights(path, {"seed": 1}, nn.ModuleList(fresh)) == history
     assert hw9.torch.equal(fresh[0](x)[0], vae[0](x)[0])
     assert hw9.torch.equal(fresh[1](hw9.torch.ones(4)), vae[1](hw9.torch.ones(4)))
 
 
 def test_weights_of_another_recipe_are_refused(hw9, vae, tmp_path, capsys):
-    hw9.save_weights(tmp_path / "w.pt", {"seed": 1}, *vae, {})
-    fresh = hw9.Encoder(4), hw9.Decoder(4)
-    before = [parameter.clone() for parameter in fresh[0].parameters()]
-    assert hw9.load_weights(tmp_path / "w.pt", {"seed": 2}, *fresh) is None
-    assert all(map(hw9.torch.equal, before, fresh[0].parameters()))
+    hw9.save_weights(tmp_path / "w.pt", {"seed": 1}, hw9.nn.ModuleList(vae), {})
+    fresh = hw9.nn.ModuleList([hw9.Encoder(4), hw9.Decoder(4)])
+    before = [parameter.clone() for parameter in fresh.parameters()]
+    assert hw9.load_weights(tmp_path / "w.pt", {"seed": 2}, fresh) is None
+    assert all(map(hw9.torch.equal, before, fresh.parameters()))
     assert "recipe" in capsys.readouterr().out
-    assert hw9.load_weights(tmp_path / "none.pt", {"seed": 1}, *fresh) is None
+    assert hw9.load_weights(tmp_path / "none.pt", {"seed": 1}, fresh) is None
+
+
+def test_low_precision_stops_before_the_means_and_the_gray_values(hw9, vae):
+    """In bfloat16 a gray value of 0.999 would be 1.0, whose logarithm of the rest is not finite."""
+    torch = hw9.torch
+    x = torch.rand(20, 28, 28)
+    mu, _ = vae[0](x)
+    x_hat = vae[1](3 * mu)
+    with torch.autocast("cpu", torch.bfloat16):
+        low_mu, low_logvar = vae[0](x)
+        low_x_hat = vae[1](3 * mu)
+    assert low_mu.dtype == low_logvar.dtype == low_x_hat.dtype == torch.float32
+    assert torch.allclose(low_mu, mu, atol=0.01) and torch.allclose(low_x_hat, x_hat, atol=0.01)
+    assert not low_x_hat.equal(x_hat)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        vae[1].layers[-2].bias.fill_(8)
+        assert 0.999 < vae[1](mu).max() < 1
 
 
 @pytest.mark.parametrize("setting", ["SEED", "LATENT_DIM", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE"])
