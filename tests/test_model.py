@@ -161,7 +161,7 @@ def test_each_setting_of_training_is_in_the_recipe(run, setting):
     ("cell", "old", "new"),
     [
         ("loss", "kl_to_prior(mu, logvar)).mean()", "4.0 * kl_to_prior(mu, logvar)).mean()"),
-        ("recipe", "betas=(0.9, 0.98)", "betas=(0.9, 0.99)"),
+        ("recipe", "(0.9, 0.98)", "(0.9, 0.99)"),
         ("decoder", "nn.SiLU()", "nn.ReLU()"),
     ],
 )

@@ -31,7 +31,7 @@ BAD = {
         "a:b",
     ],
     "SEED": [-1, 1.0, "0", None, True, 2**32],
-    "LATENT_DIM": [0, -1, 2.5, "24", True, 10**9],
+    "LATENT_DIM": [0, 1, -1, 2.5, "24", True, 10**9],
     "EPOCHS": [0, -3, 1.5, "ten", None, 10**9],
     "BATCH_SIZE": [0, -128, 12.8, "128", 10**9],
     "LEARNING_RATE": [0, -1e-3, float("nan"), float("inf"), "fast", True, 1e6],
