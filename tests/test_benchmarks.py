@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, committed
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 
@@ -37,14 +37,6 @@ def test_the_tutorials_loss_is_in_nats_per_image(hw9):
     assert kl.item() == 0
     layers = [tuple(module.weight.T.shape) for module in model.children()]
     assert layers == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
-
-
-def committed(path):
-    """Return a file as committed, whatever has been run in this folder since."""
-    shown = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=PROJECT, capture_output=True)
-    if shown.returncode:
-        pytest.skip("not a git checkout")
-    return shown.stdout.decode()
 
 
 def test_the_readmes_figures_are_the_benchmarks():
