@@ -142,13 +142,17 @@ def draw(runs, file):
 
 def table(runs, reference):
     """Return a Markdown table of the trainings, with their ratios to the reference."""
-    head = ["", "seconds", "of T", "images/s", "−ELBO", "reconstruction", "KL", "memory, GB"]
+    goal = sum(runs[reference]["curve"][-1])
+    head = ["", "seconds", "of T", f"seconds to {goal:.2f}", "images/s"]
+    head += ["−ELBO", "reconstruction", "KL", "memory, GB"]
     rows = [head, ["---"] * len(head)]
     for name, run in runs.items():
         seconds, (reconstruction, kl) = run["seconds"][-1], run["curve"][-1]
         ratio = seconds / runs[reference]["seconds"][-1]
         share = "T" if name == reference else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
-        row = [name, f"{seconds:.1f}", share, f"{run['images_per_second']:,.0f}"]
+        curve = zip(run["seconds"], run["curve"], strict=True)
+        reached = next((f"{when:.1f}" for when, pair in curve if sum(pair) <= goal), "–")
+        row = [name, f"{seconds:.1f}", share, reached, f"{run['images_per_second']:,.0f}"]
         row += [f"{loss:.2f}" for loss in (reconstruction + kl, reconstruction, kl)]
         rows.append([*row, f"{run['memory'] / 1e9:.2f}"])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
