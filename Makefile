@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-TEXTS = NETID DATASET
+TEXTS = NETID DATASET DECODER
 NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
 unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV LONG,$(foreach word,$(MAKEOVERRIDES),\
 	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))

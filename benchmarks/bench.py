@@ -37,8 +37,7 @@ def train_notebook(settings):
     from conftest import read_cells, run_cell
 
     names = run_cells("recipe", settings)
-    names.update(weights=None, recipe=None, val_images=names["test_images"])
-    names.update(load_weights=lambda *_: None, save_weights=lambda *_: None)
+    names.update(val_images=names["test_images"], fit_or_load=lambda *given: given[-1]())
     run_cell(read_cells()["fit"], "fit", names)
     history, images = names["history"], len(names["train_images"])
     seconds = history["seconds"]
@@ -47,23 +46,32 @@ def train_notebook(settings):
 
 
 def measure_interpolation(settings):
-    """Return {kind: {way: {measure: value}}} of the notebook's Part 5 and of the tutorial's VAE."""
+    """Return {judge: {kind: {way: {measure: value}}}} of the notebook's ways and of the tutorial's VAE.
+
+    The second judge is of another kind (fully connected) and seed; nothing was chosen by it.
+    """
     import torch
+    from torch import nn
     from tutorial import TutorialVAE
 
     tutorial = TutorialVAE()
     tutorial.load_state_dict(torch.load("tutorial.pt", weights_only=True))
     names = run_cells("results", settings)
-    values = {kind: {} for kind in names["ends"]}
-    for (kind, way), value in names["values"].items():
-        values[kind][way] = value
-    with torch.no_grad():
-        ways = lambda x: tutorial.encode(x)[0], tutorial.decode, names["straight"]
-        for kind, ends in names["ends"].items():
-            walks = names["walk"](*ends.unbind(1), *ways)
-            given = ends, names["digits"][kind], names["judge"], names["reference"]
-            values[kind]["tutorial"], _ = names["measure"](walks, *given)
-    return values
+    torch.manual_seed(1)
+    seeing = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU())
+    second = nn.Sequential(seeing, nn.Linear(128, 10))
+    names["train_judge"](second, names["train_images"], names["train_loader"].labels, seed=1)
+    ways = {"tutorial": (lambda x: tutorial.encode(x)[0], tutorial.decode, names["straight"])}
+    judges = {"judge": names["judge"], "second judge": second}
+    found = {judge: {kind: {} for kind in names["ends"]} for judge in judges}
+    for kind, ends in names["ends"].items():
+        for way, how in (names["ways"] | ways).items():
+            with torch.no_grad():
+                walks = names["walk"](*ends.unbind(1), *how)
+            for name, judge in judges.items():
+                given = ends, names["digits"][kind], judge, names["reference"]
+                found[name][kind][way], _ = names["measure"](walks, *given)
+    return found
 
 
 def child(kind, settings):
@@ -101,8 +109,8 @@ def run_whole(folder, **settings):
     subprocess.run(command, cwd=folder, check=True)
     parts, heading = {}, "Settings"
     for cell in nbformat.read(folder / "out.ipynb", as_version=4).cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("## "):
-            heading = cell.source.split("\n")[0].removeprefix("## ")
+        if cell.cell_type == "markdown" and cell.source.startswith(("## ", "### ")):
+            heading = cell.source.split("\n")[0].strip("# ")
         parts[heading] = parts.get(heading, 0) + (cell.metadata.papermill.duration or 0)
     return parts
 
@@ -160,9 +168,9 @@ def table(runs, reference):
 
 def interpolation_table(interpolation):
     """Return a Markdown table of the measures of interpolation, one column per way."""
-    columns = {"tutorial": "tutorial's VAE", "straight line": "notebook", "sphere": "notebook, sphere"}
-    columns = {"real images": "real images", "cross-fade": "cross-fade"} | columns
-    rows = [["", "", *columns.values()], ["---", "---", *["---:"] * len(columns)]]
+    columns = ["real images", "cross-fade", "tutorial"]
+    columns += ["sphere", "plain decoder", "tuned decoder"]
+    rows = [["", "", *columns], ["---", "---", *["---:"] * len(columns)]]
     for kind, ways in interpolation.items():
         for name in ways["cross-fade"]:
             rows.append([kind, name, *(f"{ways[way][name]:.2f}" for way in columns)])
@@ -203,7 +211,8 @@ def bench(quick, long):
         )
         ratio = cold / runs[reference]["seconds"][-1]
         print(f"| {title} | {cold:.1f} = {ratio:.2f} T | {saved:.1f} |")
-    print(f"\n{interpolation_table(interpolation)}")
+    for judge, measured in interpolation.items():
+        print(f"\n{judge}:\n\n{interpolation_table(measured)}")
     if not quick:
         found = {"machine": machine(), "runs": runs, "whole": parts, "interpolation": interpolation}
         results.write_text(json.dumps(found, indent=1) + "\n")

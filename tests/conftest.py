@@ -91,7 +91,7 @@ class Run:
 
         def watch(module, inputs):
             if inputs[0].shape[1:] == (1, 28, 28) and torch.is_grad_enabled():
-                seen = self.trained_on.setdefault(type(module).__name__, [])
+                seen = self.trained_on.setdefault(module, [])
                 seen.append(inputs[0].detach().cpu().numpy())
 
         plt.close("all")

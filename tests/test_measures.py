@@ -123,7 +123,7 @@ def test_the_judge_learns_and_learns_on_training_images_only(run):
     _, belief = names["ask"](names["judge"], names["test_images"])
     assert (belief.argmax(1) == names["test_labels"]).float().mean() > 0.9
     train = {bytes(image) for image in names["mnist_train"].data.numpy().reshape(-1, 784)}
-    seen = (np.concatenate(run.trained_on["Sequential"]) * 255).round().astype(np.uint8)
+    seen = (np.concatenate(run.trained_on[names["judge"]]) * 255).round().astype(np.uint8)
     assert {bytes(image) for image in seen.reshape(-1, 784)} <= train
 
 
@@ -142,7 +142,7 @@ def test_the_cross_fade_is_worse_than_real_images(run):
             assert fade[name] > (1 if kind == "one digit" else 2) * real[name]
         assert fade["error at the ends, nats"] == real["error at the ends, nats"]
         assert (
-            values[kind, "straight line"]["error at the ends, nats"] > fade["error at the ends, nats"]
+            values[kind, "plain decoder"]["error at the ends, nats"] > fade["error at the ends, nats"]
         )
         assert real["smoothness"] == pytest.approx(0.875, abs=1e-3)
         assert 0 <= fade["smoothness"] < 0.5

@@ -99,7 +99,12 @@ def test_divergence_stops_and_says_what_to_lower(hw9, sample, vae):
 def test_only_the_training_split_reaches_the_optimizer(run):
     """The images on which gradients were taken: training images but the held-out ones, each once."""
     split = run.names["mnist_train"].data.numpy().reshape(-1, 784)
-    seen = (np.concatenate(run.trained_on["Encoder"]) * 255).round().astype(np.uint8).reshape(-1, 784)
+    seen = (
+        (np.concatenate(run.trained_on[run.names["encoder"]]) * 255)
+        .round()
+        .astype(np.uint8)
+        .reshape(-1, 784)
+    )
     held_out = len(split) // 12
     assert sorted(map(bytes, seen)) == sorted(map(bytes, split[:-held_out]))
 
@@ -154,7 +159,7 @@ def test_each_setting_of_training_is_in_the_recipe(run, setting):
     names[setting] += 1
     run.rerun("recipe", names)
     assert names["recipe"] != run.names["recipe"]
-    assert names["weights"] != run.names["weights"]
+    assert names["weights_file"](names["recipe"]) != names["weights_file"](run.names["recipe"])
 
 
 @pytest.mark.parametrize(

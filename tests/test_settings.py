@@ -10,6 +10,7 @@ GOOD = {
     "EPOCHS": 10,
     "BATCH_SIZE": 128,
     "LEARNING_RATE": 4e-3,
+    "DECODER": "plain",
     "DATASET": "auto",
     "RETRAIN": False,
 }
@@ -35,6 +36,7 @@ BAD = {
     "EPOCHS": [0, -3, 1.5, "ten", None, 10**9],
     "BATCH_SIZE": [0, -128, 12.8, "128", 10**9],
     "LEARNING_RATE": [0, -1e-3, float("nan"), float("inf"), "fast", True, 1e6],
+    "DECODER": ["", "Tuned", "vae", None, True, ["plain"]],
     "DATASET": ["", "MNIST", "cifar", None, 1, ["mnist"]],
     "RETRAIN": [0, 1, "True", None],
 }
