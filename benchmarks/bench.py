@@ -66,8 +66,7 @@ def measure_interpolation(settings):
     found = {judge: {kind: {} for kind in names["ends"]} for judge in judges}
     for kind, ends in names["ends"].items():
         for way, how in (names["ways"] | ways).items():
-            with torch.no_grad():
-                walks = names["walk"](*ends.unbind(1), *how)
+            walks = names["walk"](*ends.unbind(1), *how)
             for name, judge in judges.items():
                 given = ends, names["digits"][kind], judge, names["reference"]
                 found[name][kind][way], _ = names["measure"](walks, *given)

@@ -99,12 +99,8 @@ def test_divergence_stops_and_says_what_to_lower(hw9, sample, vae):
 def test_only_the_training_split_reaches_the_optimizer(run):
     """The images on which gradients were taken: training images but the held-out ones, each once."""
     split = run.names["mnist_train"].data.numpy().reshape(-1, 784)
-    seen = (
-        (np.concatenate(run.trained_on[run.names["encoder"]]) * 255)
-        .round()
-        .astype(np.uint8)
-        .reshape(-1, 784)
-    )
+    seen = np.concatenate(run.trained_on[run.names["encoder"]]).reshape(-1, 784)
+    seen = (seen * 255).round().astype(np.uint8)
     held_out = len(split) // 12
     assert sorted(map(bytes, seen)) == sorted(map(bytes, split[:-held_out]))
 
@@ -112,6 +108,19 @@ def test_only_the_training_split_reaches_the_optimizer(run):
 def test_the_same_seed_gives_the_same_losses(run, run_again):
     assert run.names["history"]["train"] == run_again.names["history"]["train"]
     assert run.names["history"]["validation"] == run_again.names["history"]["validation"]
+
+
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_one_cycle_takes_any_number_of_steps(hw9, steps):
+    torch = hw9.torch
+    layer = torch.nn.Linear(1, 1)
+    optimizer = hw9.make_optimizer([layer], 0.1)
+    schedule, rates = hw9.one_cycle(optimizer, steps), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        hw9.descend(layer(torch.ones(1)).sum(), optimizer, schedule)
+    assert min(rates) > 0 and max(rates) <= 0.1
+    assert steps < 6 or (max(rates) > 0.07 and rates[-1] < 0.01)
 
 
 def test_weights_come_back_as_they_were(hw9, vae, tmp_path):
