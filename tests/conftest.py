@@ -18,6 +18,11 @@ PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_configure(config):
+    """Name the mark of the long tests, which `make test-faults` runs."""
+    config.addinivalue_line("markers", "faults: provokes a fault in a run of its own, and takes long")
+
+
 def read_cells(path=PROJECT / "HW9.ipynb"):
     """Return {cell id: source} of the code cells of a notebook."""
     notebook = nbformat.read(path, as_version=4)

@@ -1,13 +1,14 @@
 """Data: damaged files are found, fetched again, or asked for; the sample is what the script makes."""
 
 import contextlib
-import functools
 import gzip
 import hashlib
 import http.server
+import inspect
 import runpy
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -25,22 +26,81 @@ def stored(tmp_path):
     return tmp_path, {name: ((folder / name).stat().st_size, md5[name]) for name in md5}
 
 
-@pytest.fixture
-def server(tmp_path, hw9, monkeypatch):
-    """Serve the sample's archives on loopback as torchvision's only mirror."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    for path in RAW.iterdir():
-        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
-    md5 = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in folder.iterdir()]
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
-    handler.func.log_message = lambda *_: None
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """A mirror that serves the files of a folder; the first part of the address says how."""
+
+    folder, protocol_version = None, "HTTP/1.0"
+
+    def log_message(self, *_):
+        """Be silent."""
+
+    def do_GET(self):
+        """Answer as a mirror in trouble would."""
+        _, how, name = self.path.split("/")
+        content = (self.folder / name).read_bytes()
+        if how in ("403", "404", "500"):
+            return self.send_error(int(how))
+        if how == "silent":
+            return time.sleep(2)
+        if how == "portal":
+            content = b"<!DOCTYPE html><html>Log in to the network</html>"
+        self.send_response(200)
+        self.send_header("Content-Length", len(content))
+        self.end_headers()
+        if how == "cut":
+            content = content[: len(content) // 2]
+        if how == "stalls":
+            self.wfile.write(content[:1000])
+            return time.sleep(2)
+        parts = 8 if how == "slow" else 1
+        for part in range(parts):
+            with contextlib.suppress(ConnectionError):  # whoever only asks for the address hangs up
+                self.wfile.write(
+                    content[part * len(content) // parts : (part + 1) * len(content) // parts]
+                )
+            time.sleep(0.05 * (parts > 1))
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """Serve a folder's files on loopback; yield the server's address."""
+    handler = type("Handler", (Mirror,), {"folder": folder})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        monkeypatch.setattr(hw9.MNIST, "mirrors", [f"http://127.0.0.1:{httpd.server_port}/"])
-        monkeypatch.setattr(hw9.MNIST, "resources", md5)
-        yield
+        threading.Thread(target=httpd.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
         httpd.shutdown()
+
+
+def archive(folder):
+    """Write the sample's archives to a folder; return [(name, md5)] of them, as torchvision has it."""
+    folder.mkdir(exist_ok=True)
+    for path in RAW.glob("*-ubyte"):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1, mtime=0))
+    return [
+        (path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())
+    ]
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory):
+    """Return a folder with the sample's archives, and their names and md5s."""
+    folder = tmp_path_factory.mktemp("served")
+    return folder, archive(folder)
+
+
+@pytest.fixture
+def mirrors(hw9, archives, monkeypatch):
+    """Return a function that makes torchvision's mirrors such as are in trouble, or not ("good")."""
+    folder, md5 = archives
+    with serving(folder) as address:
+        addresses = {"refused": "http://127.0.0.1:9/", "no such host": "http://nowhere.invalid/"}
+
+        def choose(*kinds):
+            chosen = [addresses.get(kind, f"{address}/{kind}/") for kind in kinds]
+            monkeypatch.setattr(hw9.MNIST, "mirrors", chosen)
+            monkeypatch.setattr(hw9.MNIST, "resources", md5)
+
+        yield choose
 
 
 @pytest.fixture
@@ -49,28 +109,116 @@ def offline(hw9, monkeypatch):
     monkeypatch.setattr(hw9.MNIST, "mirrors", ["http://127.0.0.1:9/"])
 
 
+def of_hundred(name, content):
+    """Return an MNIST file cut to its first 100 images or labels, consistently."""
+    size = 784 if "images" in name else 1
+    header = content[: 16 if "images" in name else 8]
+    return header[:4] + (100).to_bytes(4, "big") + header[8:] + content[len(header) :][: 100 * size]
+
+
+DAMAGES = {
+    "empty": lambda name, content: b"",
+    "3 bytes": lambda name, content: content[:3],
+    "web page": lambda name, content: b"<!DOCTYPE html><html>Log in to the network</html>",
+    "header only": lambda name, content: content[: 16 if "images" in name else 8],
+    "cut": lambda name, content: content[: len(content) // 2],
+    "labels fewer than images": lambda name, content: content[:-1],
+    "100 images": of_hundred,
+    "one bit": lambda name, content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+}
+NAMES = [path.name for path in sorted(RAW.iterdir())]
+
+
 def damage(path, how):
-    """Damage one file."""
-    content = bytearray(path.read_bytes())
+    """Damage one file, plain or packed; a packed one may be damaged before it was packed, or after."""
     if how == "missing":
-        path.unlink()
-        return
-    if how == "cut":
-        content = content[: len(content) // 2]
-    if how == "one bit":
-        content[-1] ^= 1
-    path.write_bytes(content)
+        return path.unlink()
+    inside = path.suffix == ".gz" and how in ("100 images", "labels fewer than images", "header only")
+    content = gzip.decompress(path.read_bytes()) if inside else path.read_bytes()
+    content = DAMAGES[how](path.name, content)
+    path.write_bytes(gzip.compress(content, 1) if inside else content)
 
 
-@pytest.mark.parametrize("how", ["missing", "cut", "one bit"])
-@pytest.mark.parametrize("name", [path.name for path in sorted(RAW.iterdir())])
-def test_damaged_file_is_fetched_again(hw9, stored, server, capsys, name, how):
+@pytest.mark.parametrize("how", ["missing", *DAMAGES])
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_file_is_fetched_again(hw9, stored, mirrors, capsys, name, how):
     root, files = stored
+    mirrors("good")
     damage(root / "MNIST" / "raw" / name, how)
     assert list(hw9.damaged_files(root / "MNIST" / "raw", files)) == [name]
     assert hw9.find_data("mnist", root, files) == ("mnist", root)
     assert hw9.damaged_files(root / "MNIST" / "raw", files) == {}
-    assert capsys.readouterr().out.count(name) == 1
+    assert capsys.readouterr().out.count(f"{name} ") == 1
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mirror", ["good", "refused"])
+def test_damaged_archive_is_fetched_again_or_named(hw9, stored, archives, mirrors, name, how, mirror):
+    root, files = stored
+    folder, packed = root / "MNIST" / "raw", f"{name}.gz"
+    (folder / name).unlink()
+    shutil.copy(archives[0] / packed, folder)
+    damage(folder / packed, how)
+    mirrors(mirror)
+    if mirror == "good":
+        assert hw9.find_data("mnist", root, files) == ("mnist", root)
+        assert (folder / name).read_bytes() == (RAW / name).read_bytes()
+    else:
+        with pytest.raises(RuntimeError, match=rf"(?s)refused.*Put .*{packed}.* into .*MNIST.raw"):
+            hw9.find_data("mnist", root, files)
+        assert not (folder / name).exists()
+
+
+def test_archives_put_there_by_hand_need_no_network(hw9, tmp_path, archives, mirrors, stored):
+    root = tmp_path / "by hand"
+    shutil.copytree(archives[0], root / "MNIST" / "raw")
+    mirrors("refused")
+    assert hw9.find_data("mnist", root, stored[1]) == ("mnist", root)
+
+
+TROUBLES = ["refused", "no such host", "404", "403", "500", "silent", "cut", "stalls", "portal"]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_mirror_in_trouble_is_left_for_the_next(hw9, stored, mirrors, capsys, trouble):
+    root, files = stored
+    shutil.rmtree(root / "MNIST")
+    mirrors(trouble, "good")
+    start = time.perf_counter()
+    hw9.fetch_mnist(root, files, patience=0.5)
+    assert time.perf_counter() - start < 10
+    assert hw9.damaged_files(root / "MNIST" / "raw", files) == {}
+    shown = capsys.readouterr()
+    assert "100%" in shown.out and not shown.err, "a bar, and nothing in red"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_no_mirror_is_one_error_that_says_what_to_do(hw9, stored, mirrors, trouble):
+    root, files = stored
+    shutil.rmtree(root / "MNIST")
+    mirrors(trouble, "refused")
+    with pytest.raises(RuntimeError) as raised:
+        hw9.fetch_mnist(root, files, patience=0.5)
+    words = str(raised.value)
+    assert "\n" not in words and str(root / "MNIST" / "raw") in words
+    assert all(mirror in words for mirror in hw9.MNIST.mirrors)
+    assert all(f"{name}.gz" in words for name in files)
+
+
+def test_a_slow_mirror_is_waited_for(hw9, stored, mirrors, capsys):
+    root, files = stored
+    shutil.rmtree(root / "MNIST")
+    mirrors("slow", "refused")
+    start = time.perf_counter()
+    hw9.fetch_mnist(root, files, patience=0.2)
+    assert time.perf_counter() - start > 1, "five times as long as a mirror may be silent"
+    assert "100%" in capsys.readouterr().out
+
+
+def test_no_mirror_may_be_silent_for_longer_than_half_a_minute(hw9):
+    patience = inspect.signature(hw9.fetch_mnist).parameters["patience"].default
+    assert 2 * patience <= 30, "torchvision tries https, then http"
 
 
 def test_sound_files_need_no_network(hw9, stored, offline, capsys):
@@ -148,7 +296,8 @@ def test_tensors_are_what_a_dataloader_gives(hw9, sample):
 
 def test_memory_loader_yields_each_image_once_per_epoch(hw9):
     images, labels = hw9.torch.arange(10.0).reshape(10, 1, 1, 1), hw9.torch.arange(10)
-    loader = hw9.MemoryLoader(images, labels, 4, seed=3)
+    hw9.torch.manual_seed(3)
+    loader = hw9.MemoryLoader(images, labels, 4)
     epochs = [
         [pair for batch in loader for pair in zip(*map(list, batch), strict=True)] for _ in range(2)
     ]
@@ -157,7 +306,8 @@ def test_memory_loader_yields_each_image_once_per_epoch(hw9):
         assert sorted(int(label) for _, label in epoch) == list(range(10))
         assert all(int(image) == int(label) for image, label in epoch)
     assert [int(label) for _, label in epochs[0]] != [int(label) for _, label in epochs[1]]
-    same = hw9.MemoryLoader(images, labels, 4, seed=3)
+    hw9.torch.manual_seed(3)
+    same = hw9.MemoryLoader(images, labels, 4)
     assert [int(digit) for _, batch in same for digit in batch] == [
         int(label) for _, label in epochs[0]
     ]

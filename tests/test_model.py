@@ -1,6 +1,8 @@
 """Model, loss, training, weights: the course's contract, and only the training split trains."""
 
 import math
+import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -81,19 +83,125 @@ def test_training_lowers_the_loss_and_takes_a_dataloader(hw9, sample, vae, capsy
 def test_history_is_in_nats_per_image(hw9, sample, vae):
     """With a learning rate of nothing, what training reports is what evaluation reports."""
     images, labels = hw9.as_tensors(sample.train, "cpu")
-    loader = hw9.MemoryLoader(images[:1000], labels[:1000], 64, 0)
+    loader = hw9.MemoryLoader(images[:1000], labels[:1000], 64)
     parameters = [*vae[0].parameters(), *vae[1].parameters()]
     history = hw9.train(*vae, loader, hw9.torch.optim.SGD(parameters, 1e-30), 1, images[:1000])
     assert history["train"][0] == pytest.approx(history["validation"][0], rel=0.01)
     assert history["validation"][0] == hw9.evaluate(*vae, images[:1000])
 
 
-def test_divergence_stops_and_says_what_to_lower(hw9, sample, vae):
-    images, labels = hw9.as_tensors(sample.train, "cpu")
-    loader = hw9.MemoryLoader(images[:1000], labels[:1000], 100, 0)
-    parameters = [*vae[0].parameters(), *vae[1].parameters()]
-    with pytest.raises((FloatingPointError, RuntimeError), match="LEARNING_RATE"):
-        hw9.train(*vae, loader, hw9.torch.optim.SGD(parameters, 1e9), 3)
+@pytest.fixture
+def checkpoint(hw9, tmp_path, monkeypatch):
+    """Return a function that makes the checkpoint of a recipe, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda seed=1, **options: hw9.Checkpoint(
+        {"name": "w", "data": ["x"], "seed": seed}, **options
+    )
+
+
+@pytest.fixture
+def small(hw9, sample):
+    """Return a function that makes what `train` takes: a few images, and a VAE, always the same."""
+
+    def make(rate=2e-3, batch_size=100, brightness=1.0):
+        images, labels = hw9.as_tensors(sample.train, "cpu")
+        loader = hw9.MemoryLoader(images[:1000] * brightness, labels[:1000], batch_size)
+        hw9.torch.manual_seed(1)
+        vae = hw9.nn.ModuleList([hw9.Encoder(4), hw9.Decoder(4)])
+        return vae, loader, hw9.make_optimizer(vae, rate)
+
+    return make
+
+
+@pytest.mark.parametrize("trouble", [{"rate": 1e6}, {"brightness": 255.0}, {"brightness": math.nan}])
+def test_divergence_stops_in_its_epoch_says_what_to_lower_and_saves_no_nans(
+    hw9, small, checkpoint, capsys, trouble
+):
+    vae, loader, optimizer = small(**trouble)
+    with pytest.raises(FloatingPointError, match=r"LEARNING_RATE.*gray values lie between 0 and 1"):
+        hw9.train(*vae, loader, optimizer, 5, checkpoint=checkpoint())
+    assert "Epoch 2/" not in capsys.readouterr().out
+    assert not checkpoint().path.exists()
+
+
+def test_images_of_bytes_are_refused_at_once(hw9, sample):
+    vae = hw9.nn.ModuleList([hw9.Encoder(4), hw9.Decoder(4)])
+    loader = hw9.MemoryLoader(sample.train.data[:100, None], sample.train.targets[:100], 50)
+    with pytest.raises(RuntimeError, match=r"(?i)byte|unsigned char|uint8"):
+        hw9.train(*vae, loader, hw9.make_optimizer(vae, 1e-3), 1)
+
+
+@pytest.mark.parametrize("batch_size", [999, 5000, 1])
+def test_a_last_batch_of_one_and_a_batch_of_all(hw9, small, batch_size):
+    vae, loader, optimizer = small(batch_size=batch_size)
+    loader.images, loader.labels = (
+        rows[: min(1000, 20 * batch_size)] for rows in (loader.images, loader.labels)
+    )
+    history = hw9.train(*vae, loader, optimizer, 1)
+    assert len(history["train"]) == 1 and np.isfinite(history["train"]).all()
+
+
+class Stop:
+    """A loader that is interrupted at one batch, as the stop button would."""
+
+    def __init__(self, loader, epoch, batch):
+        """Count epochs and batches from 1."""
+        self.loader, self.when, self.epoch = loader, (epoch, batch), 0
+
+    def __len__(self):
+        """Return the number of batches."""
+        return len(self.loader)
+
+    def __iter__(self):
+        """Yield batches, and then a real signal."""
+        self.epoch += 1
+        for batch, pair in enumerate(self.loader, 1):
+            if (self.epoch, batch) == self.when:
+                signal.raise_signal(signal.SIGINT)
+            yield pair
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_interrupted_training_keeps_its_best_and_goes_on_as_if_nothing_had_been(
+    hw9, small, checkpoint, capsys, epoch
+):
+    vae, loader, optimizer = small()
+    images = loader.images[:200]
+    through = hw9.train(*vae, loader, optimizer, 4, images)
+    weights = {name: weight.clone() for name, weight in vae.state_dict().items()}
+
+    vae, loader, optimizer = small()
+    history = hw9.train(*vae, Stop(loader, epoch, 5), optimizer, 4, images, checkpoint())
+    assert f"Stopped after {epoch - 1} of 4 epochs" in capsys.readouterr().out
+    assert history["validation"] == through["validation"][: epoch - 1]
+    if epoch > 1:
+        assert hw9.evaluate(*vae, images) == min(history["validation"], key=sum)
+    hw9.plot_history(history)
+    hw9.plt.close()
+
+    vae, loader, optimizer = small()
+    history = hw9.train(*vae, loader, optimizer, 4, images, checkpoint())
+    assert f"Epoch {epoch}/4" in capsys.readouterr().out
+    assert history["train"] == through["train"] and history["validation"] == through["validation"]
+    assert all(weights[name].equal(weight) for name, weight in vae.state_dict().items())
+
+
+def test_the_best_weights_are_kept_not_the_last(hw9, small, checkpoint, monkeypatch):
+    """The second epoch is the best here, whatever the weights are."""
+    vae, loader, optimizer = small(rate=1e-2)
+    losses = iter([[100.0, 5.0], [90.0, 5.0], [120.0, 5.0]])
+    monkeypatch.setattr(hw9, "evaluate", lambda *_: next(losses))
+    states = []
+    save = hw9.Checkpoint.save
+
+    def spy(self, history, **parts):
+        states.append({name: weight.clone() for name, weight in parts["vae"].state_dict().items()})
+        save(self, history, **parts)
+
+    monkeypatch.setattr(hw9.Checkpoint, "save", spy)
+    hw9.train(*vae, Stop(loader, 4, 2), optimizer, 5, loader.images[:10], checkpoint())
+    assert len(states) == 3
+    assert all(states[1][name].equal(weight) for name, weight in vae.state_dict().items())
 
 
 def test_only_the_training_split_reaches_the_optimizer(run):
@@ -123,25 +231,69 @@ def test_one_cycle_takes_any_number_of_steps(hw9, steps):
     assert steps < 6 or (max(rates) > 0.07 and rates[-1] < 0.01)
 
 
-def test_weights_come_back_as_they_were(hw9, vae, tmp_path):
-    nn, path, history = hw9.nn, tmp_path / "weights" / "w.pt", {"train": [[1.0, 2.0]]}
-    hw9.save_weights(path, {"seed": 1}, nn.ModuleList(vae), history)
+def test_weights_come_back_as_they_were(hw9, vae, checkpoint):
+    history = {"train": [[1.0, 2.0]]}
+    checkpoint().save(history, vae=hw9.nn.ModuleList(vae))
     fresh = hw9.Encoder(4), hw9.Decoder(4)
     x = hw9.torch.rand(2, 28, 28)
     assert not hw9.torch.equal(fresh[0](x)[0], vae[0](x)[0])
-    assert hw9.load_weights(path, {"seed": 1}, nn.ModuleList(fresh)) == history
+    assert checkpoint().load(vae=hw9.nn.ModuleList(fresh)) == history
     assert hw9.torch.equal(fresh[0](x)[0], vae[0](x)[0])
     assert hw9.torch.equal(fresh[1](hw9.torch.ones(4)), vae[1](hw9.torch.ones(4)))
+    assert checkpoint(ignore=True).load(vae=hw9.nn.ModuleList(fresh)) is None
+    assert checkpoint(seed=2).load(vae=hw9.nn.ModuleList(fresh)) is None
 
 
-def test_weights_of_another_recipe_are_refused(hw9, vae, tmp_path, capsys):
-    hw9.save_weights(tmp_path / "w.pt", {"seed": 1}, hw9.nn.ModuleList(vae), {})
-    fresh = hw9.nn.ModuleList([hw9.Encoder(4), hw9.Decoder(4)])
+class Bomb:
+    """A pickle of this runs code when it is loaded."""
+
+    def __reduce__(self):
+        """Say what loading calls."""
+        return exec, ("open('executed', 'w').close()",)
+
+
+def spoil(hw9, path, how):
+    """Put something of no use in the place of saved weights."""
+    torch, whole = hw9.torch, path.read_bytes()
+    saved = torch.load(path)
+    if how == "NaNs":
+        saved["vae"]["0.layers.0.bias"][0] = math.nan
+    if how == "other shapes":
+        saved["vae"] = hw9.nn.ModuleList([hw9.Encoder(5), hw9.Decoder(5)]).state_dict()
+    if how == "other recipe":
+        saved["recipe"]["seed"] = 2
+    if how == "no weights":
+        del saved["vae"]
+    contents = {
+        "empty": b"",
+        "truncated": whole[: len(whole) // 2],
+        "random bytes": np.random.default_rng(0).bytes(5000),
+        "web page": b"<!DOCTYPE html><html>Log in to the network</html>",
+        "pickle that runs code": pickle.dumps(Bomb(), protocol=2),
+    }
+    if how in contents:
+        path.write_bytes(contents[how])
+    else:
+        torch.save(saved | ({"vae": Bomb()} if how == "archive that runs code" else {}), path)
+
+
+@pytest.mark.parametrize(
+    "how",
+    "empty|truncated|random bytes|web page|pickle that runs code|archive that runs code|NaNs"
+    "|other shapes|other recipe|no weights".split("|"),
+)
+def test_weights_of_no_use_are_set_aside(hw9, vae, checkpoint, capsys, how):
+    checkpoint().save({}, vae=hw9.nn.ModuleList(vae))
+    path = checkpoint().path
+    spoil(hw9, path, how)
+    spoilt, fresh = path.read_bytes(), hw9.nn.ModuleList([hw9.Encoder(4), hw9.Decoder(4)])
     before = [parameter.clone() for parameter in fresh.parameters()]
-    assert hw9.load_weights(tmp_path / "w.pt", {"seed": 2}, fresh) is None
-    assert all(map(hw9.torch.equal, before, fresh.parameters()))
-    assert "recipe" in capsys.readouterr().out
-    assert hw9.load_weights(tmp_path / "none.pt", {"seed": 1}, fresh) is None
+    assert checkpoint().load(vae=fresh) is None
+    assert all(map(hw9.torch.equal, before, fresh.parameters())), "as if there had been no file"
+    words = capsys.readouterr().out
+    assert path.name in words and words.count("\n") == 1
+    assert [(file.suffix, file.read_bytes()) for file in path.parent.iterdir()] == [(".bad", spoilt)]
+    assert not hw9.Path("executed").exists()
 
 
 def test_low_precision_stops_before_the_means_and_the_gray_values(hw9, vae):
@@ -168,7 +320,8 @@ def test_each_setting_of_training_is_in_the_recipe(run, setting):
     names[setting] += 1
     run.rerun("recipe", names)
     assert names["recipe"] != run.names["recipe"]
-    assert names["weights_file"](names["recipe"]) != names["weights_file"](run.names["recipe"])
+    old, new = (names["Checkpoint"](recipe) for recipe in (run.names["recipe"], names["recipe"]))
+    assert new.path != old.path
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import unicodedata
 import nbformat
 import pypdf
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 HOSTILE = {
     "long": "x = '" + "abcdefghij" * 30 + "'",
@@ -98,6 +100,69 @@ def test_no_character_is_lost(submit, name):
     text = squeeze(text_of(path, first=3))
     for number, line in enumerate(source.split("\n"), 2):
         assert squeeze(f"{number}{line}") in text
+
+
+ANY = st.characters(exclude_categories=())  # lone surrogates too
+TYPST = st.sampled_from(
+    ["#", "$", "*", "_", "`", "```", "<a>", "@a", "//", "/*", "*/", "\\", "[", "]", "#let x"]
+)
+LINES = st.one_of(
+    st.text(ANY, max_size=60),
+    st.text(st.characters(categories=["Cc", "Cf", "Mn", "Zs"]), max_size=30),
+    st.lists(st.one_of(TYPST, st.text("ab1 ", max_size=4)), max_size=20).map("".join),
+    st.builds(
+        lambda text, times: (text * times)[:5000], st.text(ANY, min_size=1, max_size=50), st.just(5000)
+    ),
+    st.text("abcdefghij =()[].,'+-", max_size=300),
+)
+CELLS = st.lists(LINES, min_size=1, max_size=6).map("\n".join)
+
+
+def lose_nothing(hw9, source):
+    """Typeset a cell; assert that the PDF's text holds all of it, read by two libraries."""
+    notebook = notebook_of("first = 0", source)
+    parts = hw9.list_code(notebook, hw9.LISTING)
+    pdf = hw9.typeset(hw9.TEMPLATE, "abc123", "HW9.ipynb", {}, parts, False)
+    with hw9.pdfium.PdfDocument(pdf) as document:
+        assert hw9.check_code(list(document), parts) == []
+    code = parts[1]["code"]
+    assert all(c in code or ascii(c)[1:-1] in code or c == "\t" for c in source.rstrip("\n"))
+    command = ["pdftotext", "-enc", "UTF-8", "-raw", "-", "-"]
+    text = subprocess.run(command, input=pdf, capture_output=True, check=True).stdout.decode()
+    text = squeeze(text.replace("\f", ""))
+    for line in code.split("\n"):
+        if len(line) < 80:  # a longer one may go over pages, whose header and footer are read with it
+            assert squeeze(line) in text
+
+
+QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
+@settings(max_examples=25, derandomize=True, **QUIET)
+@given(source=CELLS)
+def test_random_cells_are_typeset(hw9, figures, source):
+    lose_nothing(hw9, source)
+
+
+@pytest.mark.faults
+@settings(max_examples=500, **QUIET)
+@given(source=CELLS)
+def test_500_random_cells_are_typeset(hw9, figures, source):
+    lose_nothing(hw9, source)
+
+
+@settings(max_examples=200, derandomize=True, **QUIET)
+@given(netid=st.text(ANY, max_size=80))
+def test_a_random_netid_is_refused_or_safe_as_a_name(hw9, netid):
+    from test_settings import GOOD
+
+    try:
+        hw9.check_settings(GOOD | {"NETID": netid})
+    except ValueError as error:
+        assert "NETID" in str(error) and str(error).isprintable()
+    else:
+        assert netid.isascii() and not set(netid) & set('/\\:*?"<>|\0 ') and netid not in (".", "..")
 
 
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
@@ -208,6 +273,25 @@ def test_the_notebook_that_ran_is_found(hw9):
         hw9.find_notebook([("other", other)], ["", "something else"])
     with pytest.raises(FileNotFoundError, match="save it"):
         hw9.find_notebook([], ran)
+
+
+def test_which_of_two_is_asked_if_they_hold_as_much(hw9):
+    mine = notebook_of("NETID = 'netid'", "a = 1")
+    theirs = notebook_of("NETID = 'another'", "a = 1")
+    ran = ["", "NETID = 'me'", "a = 1"]
+    with pytest.raises(FileNotFoundError, match=r"mine\.ipynb or theirs\.ipynb.*Save"):
+        hw9.find_notebook([("mine.ipynb", mine), ("theirs.ipynb", theirs)], ran)
+    ran[1] = "NETID = 'netid'"
+    assert hw9.find_notebook([("theirs.ipynb", theirs), ("mine.ipynb", mine)], ran)[1] is mine
+    copy = notebook_of("NETID = 'netid'", "a = 1")
+    assert hw9.find_notebook([("mine.ipynb", mine), ("copy.ipynb", copy)], ran)[1] is mine
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"cells": 3}', b"PK\x03\x04"])
+def test_a_broken_notebook_beside_it_does_not_matter(hw9, tmp_path, content):
+    (tmp_path / "A.ipynb").write_bytes(content)
+    nbformat.write(notebook_of("a = 1"), tmp_path / "HW9.ipynb")
+    assert hw9.find_notebook(hw9.open_notebooks(tmp_path, {}), ["a = 1"])[0] == "HW9.ipynb"
 
 
 def test_notebooks_are_looked_for_where_each_program_says(hw9, tmp_path, monkeypatch):
