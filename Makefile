@@ -2,18 +2,21 @@
 #                with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist RETRAIN=True
 #                (all of them are in the notebook, section "Settings")
 # make test      run the tests, on the small sample in data/sample
+# make test-faults   provoke what may go wrong: kills, full disks, dead mirrors, ... (ten minutes)
+# make test-lowest   run the tests with the oldest packages that requirements.txt allows
 # make bench     time the training against the tutorial recipe (LONG=100: and train for 100 epochs)
 # make lint      check style and format of the notebook and the tests
 # make format    mend them
-# make clean     remove what can be made again: .venv, caches, previews
+# make clean     remove what can be made again: .venv, caches, previews, remains of killed runs
 # make help      show these lines
 PYTHON ?= python3
 VENV ?= .venv
+REQUIREMENTS ?= requirements.txt
 BIN = $(VENV)/bin
 
 TEXTS = NETID DATASET DECODER
 NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
-unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV LONG,$(foreach word,$(MAKEOVERRIDES),\
+unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV REQUIREMENTS LONG,$(foreach word,$(MAKEOVERRIDES),\
 	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))
 ifneq ($(unknown),)
 $(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
@@ -51,7 +54,7 @@ nbformat.write(notebook, "HW9.ipynb.part")
 Path("HW9.ipynb.part").replace("HW9.ipynb")
 endef
 
-.PHONY: run test bench lint format clean help
+.PHONY: run test test-faults test-lowest bench lint format clean help
 run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
@@ -61,7 +64,15 @@ run: $(VENV)/ready
 		&& $(BIN)/python -c "$$TIDY_UP" || { cp $(VENV)/before.ipynb HW9.ipynb; exit 1; }
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -m "not faults"
+
+test-faults: $(VENV)/ready-test
+	$(BIN)/pytest tests -m faults
+
+test-lowest:
+	@mkdir -p .venv-lowest
+	@sed 's/>=/==/' requirements.txt > .venv-lowest/requirements.txt
+	@$(MAKE) test VENV=.venv-lowest REQUIREMENTS=.venv-lowest/requirements.txt
 
 bench: $(VENV)/ready-test
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long "$(LONG)")
@@ -75,11 +86,11 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests benchmarks data
 
 # The kernel's log level: a kernel on one's own machine warns at every start that it does not encrypt.
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12" \
 		if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	mkdir -p $(VENV)/etc/ipython
 	echo '{"IPKernelApp": {"log_level": 40}}' > $(VENV)/etc/ipython/ipython_kernel_config.json
 	touch $@
@@ -89,7 +100,8 @@ $(VENV)/ready-test: $(VENV)/ready tests/requirements.txt
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ *_PREVIEW.pdf figures/*_PREVIEW.*
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis tests/__pycache__
+	rm -f *_PREVIEW.pdf figures/*_PREVIEW.* .part* figures/.part* data/weights/.part* data/weights/*.bad
 
 help:
 	@sed -n 's/^# //;/^PYTHON/q;p' Makefile

@@ -52,13 +52,13 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         if how == "stalls":
             self.wfile.write(content[:1000])
             return time.sleep(2)
-        parts = 8 if how == "slow" else 1
+        parts = 8 if how in ("slow", "drips") else 1
         for part in range(parts):
             with contextlib.suppress(ConnectionError):  # whoever only asks for the address hangs up
                 self.wfile.write(
                     content[part * len(content) // parts : (part + 1) * len(content) // parts]
                 )
-            time.sleep(0.05 * (parts > 1))
+            time.sleep({"slow": 0.05, "drips": 0.3}.get(how, 0))
 
 
 @contextlib.contextmanager
@@ -165,7 +165,7 @@ def test_damaged_archive_is_fetched_again_or_named(hw9, stored, archives, mirror
         assert hw9.find_data("mnist", root, files) == ("mnist", root)
         assert (folder / name).read_bytes() == (RAW / name).read_bytes()
     else:
-        with pytest.raises(RuntimeError, match=rf"(?s)refused.*Put .*{packed}.* into .*MNIST.raw"):
+        with pytest.raises(RuntimeError, match=rf"(?s)refused.*put .*{packed}.* into .*MNIST.raw"):
             hw9.find_data("mnist", root, files)
         assert not (folder / name).exists()
 

@@ -1,0 +1,98 @@
+"""Run the notebook in a process of its own, which a test may kill, starve or rob of its rights."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LOGS = tempfile.TemporaryDirectory()
+CONTEXT = multiprocessing.get_context("forkserver")
+# Imported once, in the process from which all others are forked: that saves eight seconds each time.
+CONTEXT.set_forkserver_preload(
+    ["torch", "torchvision", "matplotlib.pyplot", "ipywidgets", "nbconvert", "pypdfium2", "IPython"]
+)
+
+
+def work(folder, log, pipe, settings, patches, before, repeat, order, prepare):
+    """Run the cells of HW9.ipynb, as this project has it, in `folder`; tell the pipe which begins."""
+    from conftest import read_cells
+
+    output = os.open(log, os.O_WRONLY)
+    os.dup2(output, 1), os.dup2(output, 2)
+    os.chdir(folder)
+    os.environ["IPYTHONDIR"] = str(folder / ".ipython")
+    import matplotlib
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    matplotlib.use("agg")
+    config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
+    shell = InteractiveShell.instance(config=config)
+    cells = read_cells()
+    for name in order or cells:
+        if name in before:
+            before[name](folder)
+        pipe.send(name)
+        for _ in range(repeat):
+            result = shell.run_cell(cells[name], store_history=True)
+            sys.stdout.flush()
+            if not result.success:
+                os._exit(1)
+        shell.user_ns.update(settings if name == "settings" else {})
+        shell.user_ns.update(patches.get(name, {}))
+        if name == "imports" and prepare:
+            prepare(shell.user_ns)
+    pipe.send("end")
+
+
+class Child:
+    """A run of the notebook in another process."""
+
+    def __init__(self, folder, settings, patches=None, before=None, repeat=1, order=None, prepare=None):
+        """Begin. `before`: {cell: function of the folder}; `prepare`: what to do after the imports."""
+        file, self.log_file = tempfile.mkstemp(dir=LOGS.name)
+        os.close(file)
+        self.pipe, other = CONTEXT.Pipe()
+        given = (
+            folder,
+            self.log_file,
+            other,
+            settings,
+            patches or {},
+            before or {},
+            repeat,
+            order,
+            prepare,
+        )
+        self.process = CONTEXT.Process(target=work, args=given)
+        self.process.start()
+        other.close()
+
+    def wait_for(self, cell):
+        """Wait until a cell begins."""
+        while (name := self.pipe.recv()) != cell:
+            assert name != "end", f"there is no cell {cell}"
+
+    def wait_for_part(self, folder):
+        """Wait until a file is being written in a folder."""
+        while self.process.is_alive() and not list(folder.glob(".part*")):
+            time.sleep(0.0005)
+
+    def kill(self):
+        """Kill it at once, as a machine that goes down would."""
+        self.process.kill()
+        self.process.join()
+
+    def ends(self, seconds=180):
+        """Wait for its end; return whether all cells ran."""
+        self.process.join(seconds)
+        alive = self.process.is_alive()
+        self.process.kill()
+        assert not alive, "it hangs: " + self.log()[-2000:]
+        return self.process.exitcode == 0
+
+    def log(self):
+        """Return what it has printed."""
+        return Path(self.log_file).read_text(encoding="utf-8")
