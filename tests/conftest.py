@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import linecache
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def committed(path):
     if shown.returncode:
         pytest.skip("not a git checkout")
     return shown.stdout.decode()
+
+
+def outside_make():
+    """Return the environment without what a `make` above these tests has put there."""
+    inside = ("MAKE", "MFLAGS", "REQUIREMENTS", "VENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(inside)}
 
 
 def run_cell(source, name, namespace):

@@ -16,7 +16,7 @@ import nbformat
 import pypdf
 import pytest
 from child import Child
-from conftest import PROJECT
+from conftest import PROJECT, outside_make
 from PIL import Image
 from test_data import archive, serving
 
@@ -177,11 +177,10 @@ def test_interrupted_in_a_kernel(tmp_path):
 
 def shell(command, folder, **environment):
     """Begin a command in a folder, as a shell would."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=clean | environment,
+        env=outside_make() | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,

@@ -1,7 +1,6 @@
 """The notebook as a whole: run by make in a real kernel, and committed as a reader should meet it."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import nbformat
 import pypdf
 import pytest
-from conftest import PROJECT, committed, read_cells
+from conftest import PROJECT, committed, outside_make, read_cells
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -25,9 +24,8 @@ def made(tmp_path_factory):
     (folder / "figures").mkdir()
     (folder / "figures" / "same_digit.png").write_bytes(b"of a real run")
     (folder / "abc123_HW9.pdf").write_bytes(b"of a real run")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", f"VENV={sys.prefix}", "NETID=abc123", "DATASET=sample", "EPOCHS=2", "SEED=7"]
-    made = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    made = subprocess.run(command, cwd=folder, env=outside_make(), capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
     return folder, made.stdout + made.stderr
 
@@ -80,12 +78,12 @@ def test_a_wrong_setting_stops_make_at_once(made):
     folder, _ = made
     before = (folder / "HW9.ipynb").read_bytes()
     command = ["make", f"VENV={sys.prefix}", "NETID=a/b", "DATASET=sample"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=folder, env=outside_make(), capture_output=True, text=True)
     assert result.returncode != 0
     assert "ValueError: NETID = 'a/b' is not allowed" in result.stdout + result.stderr
     assert (folder / "HW9.ipynb").read_bytes() == before, "with the outputs of the last run"
     command = ["make", f"VENV={sys.prefix}", "EPOCH=3"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=folder, env=outside_make(), capture_output=True, text=True)
     assert result.returncode != 0 and "no setting EPOCH" in result.stderr and "EPOCHS" in result.stderr
 
 
