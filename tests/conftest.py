@@ -6,6 +6,7 @@ import io
 import linecache
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -20,8 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_configure(config):
-    """Name the mark of the long tests, which `make test-faults` runs."""
+    """Name the marks of long tests; let all be interrupted, even if pytest is in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "faults: provokes a fault in a run of its own, and takes long")
+    config.addinivalue_line("markers", "browser: runs the notebook in JupyterLab in Chromium")
 
 
 def read_cells(path=PROJECT / "HW9.ipynb"):

@@ -40,7 +40,7 @@ def figures(hw9, tmp_path_factory):
         figure = hw9.interpolation_figure(hw9.torch.rand(10, 9, 28, 28), [[1, 2]] * 10, preview=False)
         for name in ("one", "two"):
             hw9.save_figure(figure, hw9.Path(name))
-        yield {"Same digit.": hw9.Path("one.pdf"), "Different digits.": hw9.Path("two.pdf")}
+        yield {"Same digit": hw9.Path("one.pdf"), "Different digits": hw9.Path("two.pdf")}
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def submit(hw9, figures, tmp_path):
 
     def submit(notebook, preview=False, netid="abc123"):
         parts = hw9.list_code(notebook, hw9.LISTING)
-        pdf = hw9.typeset(hw9.TEMPLATE, netid, "HW9.ipynb", figures, parts, preview)
+        pdf = hw9.typeset(
+            hw9.FIGURE_PAGES + hw9.CODE_PAGES, netid, "HW9.ipynb", figures, parts, preview
+        )
         hw9.check_pdf(pdf, parts)
         path = tmp_path / "out.pdf"
         path.write_bytes(pdf)
@@ -122,7 +124,7 @@ def lose_nothing(hw9, source):
     """Typeset a cell; assert that the PDF's text holds all of it, read by two libraries."""
     notebook = notebook_of("first = 0", source)
     parts = hw9.list_code(notebook, hw9.LISTING)
-    pdf = hw9.typeset(hw9.TEMPLATE, "abc123", "HW9.ipynb", {}, parts, False)
+    pdf = hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "abc123", "HW9.ipynb", {}, parts, False)
     with hw9.pdfium.PdfDocument(pdf) as document:
         assert hw9.check_code(list(document), parts) == []
     code = parts[1]["code"]
@@ -192,8 +194,9 @@ def test_lines_stay_on_the_page(hw9, submit):
     document = hw9.pdfium.PdfDocument(path)
     for page in list(document)[2:]:
         ink = page.render(scale=1, grayscale=True).to_numpy().squeeze() < 200
-        columns = ink.any(0).nonzero()[0]
-        assert columns.min() > 40 and columns.max() < 612 - 40
+        columns = ink[50:740].any(0)
+        assert not columns[:35].any() and not columns[577:].any(), "nothing runs off the page"
+        assert not columns[302:310].any(), "nor from one column into the other"
     document.close()
 
 
@@ -204,8 +207,44 @@ def test_headings_are_headings_and_outputs_are_dropped(hw9, submit):
     headings = [(part["level"], part["heading"]) for part in parts if "heading" in part]
     assert headings == [(1, "Top"), (2, "Below")]
     assert "OUTPUT" not in text_of(path) and "prose" not in text_of(path)
-    outline = pypdf.PdfReader(path).outline
-    assert [entry.title for entry in outline if not isinstance(entry, list)][-1:] == ["Top"]
+    with hw9.pdfium.PdfDocument(path) as document:
+        outline = [
+            (mark.level, mark.get_title(), mark.get_dest().get_index()) for mark in document.get_toc()
+        ]
+    figures = [(0, "Same digit", 0), (0, "Different digits", 1)]
+    assert outline == [*figures, (0, "Code", 2), (1, "Top", 2), (2, "Below", 2)]
+
+
+def test_the_document_says_what_it_is(submit):
+    """Title, author and language are set; each figure has a text for those who cannot see it."""
+    path, _ = submit(notebook_of("a = 1"), netid="xyz789")
+    reader = pypdf.PdfReader(path)
+    assert reader.metadata.title == "HW9 · xyz789" and reader.metadata.author == "xyz789"
+    assert reader.trailer["/Root"]["/Lang"] == "en"
+    texts = []
+
+    def look(node):
+        if isinstance(node, pypdf.generic.ArrayObject):
+            return [look(child.get_object()) for child in node]
+        if isinstance(node, pypdf.generic.DictionaryObject):
+            texts.append(node.get("/Alt"))
+            look(node.get("/K", pypdf.generic.NullObject()).get_object())
+
+    look(reader.trailer["/Root"]["/StructTreeRoot"])
+    texts = [text for text in texts if text]
+    assert [text.split(":")[0] for text in texts] == ["Same digit", "Different digits"]
+    assert all("real test images" in text for text in texts)
+
+
+def test_ends_and_interpolates_differ_in_black_and_white(hw9, submit):
+    """A black frame, at least a point wide, around the two outer images and around no other."""
+    path, _ = submit(notebook_of("a = 1"))
+    with hw9.pdfium.PdfDocument(path) as document:
+        page = document[0].render(scale=4, grayscale=True).to_numpy().squeeze()
+    middle = page[page.shape[0] // 2 - 600 : page.shape[0] // 2 + 600]
+    dark = (middle < 60).mean(0) > 0.7  # columns of pixels that frames fill, nearly from row to row
+    lines = [run for run in "".join("x" if d else " " for d in dark).split() if len(run) >= 4]
+    assert len(lines) == 4
 
 
 def test_no_heading_is_left_alone_at_the_bottom(submit):
@@ -224,7 +263,7 @@ def test_no_heading_is_left_alone_at_the_bottom(submit):
 
 def test_missing_code_is_noticed(hw9, figures):
     parts = hw9.list_code(notebook_of("one = 1\ntwo = 2"), hw9.LISTING)
-    pdf = hw9.typeset(hw9.TEMPLATE, "abc123", "HW9.ipynb", figures, parts, False)
+    pdf = hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "abc123", "HW9.ipynb", figures, parts, False)
     parts[0]["code"] += "\nthree = 3"
     with pytest.raises(RuntimeError, match="line 3 of the code is missing"):
         hw9.check_pdf(pdf, parts)
@@ -234,14 +273,16 @@ def test_missing_figure_is_noticed(hw9, figures):
     parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
     figure = hw9.plt.figure(figsize=(7.7, 9.9))
     figure.savefig("empty.pdf")
-    wrong = {"Same.": hw9.Path("empty.pdf"), "Different.": next(iter(figures.values()))}
+    wrong = {"Same": hw9.Path("empty.pdf"), "Different": next(iter(figures.values()))}
     with pytest.raises(RuntimeError, match="0 images"):
-        hw9.check_pdf(hw9.typeset(hw9.TEMPLATE, "a", "b", wrong, parts, False), parts)
+        hw9.check_pdf(
+            hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "a", "b", wrong, parts, False), parts
+        )
 
 
 def test_wrong_paper_is_noticed(hw9, figures):
     parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
-    template = hw9.TEMPLATE.replace('"us-letter"', '"a4"')
+    template = (hw9.FIGURE_PAGES + hw9.CODE_PAGES).replace('"us-letter"', '"a4"')
     with pytest.raises(RuntimeError, match="US Letter"):
         hw9.check_pdf(hw9.typeset(template, "a", "b", figures, parts, False), parts)
 
@@ -258,6 +299,7 @@ def test_the_whole_notebook_is_typeset(hw9, submit):
 
     notebook = nbformat.read(PROJECT / "HW9.ipynb", as_version=4)
     path, _ = submit(notebook)
+    assert len(pypdf.PdfReader(path).pages) <= 2 + 10 and path.stat().st_size < 2e6
     text = squeeze(unicodedata.normalize("NFC", text_of(path, first=3)))
     for cell in notebook.cells:
         if cell.cell_type == "code":
