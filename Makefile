@@ -3,12 +3,19 @@
 #                (all of them are in the notebook, section "Settings")
 # make test      run the tests, on the small sample in data/sample
 # make test-faults   provoke what may go wrong: kills, full disks, dead mirrors, ... (ten minutes)
+# make test-browser  run the notebook in JupyterLab in Chromium (screenshots in .ci/screenshots)
 # make test-lowest   run the tests with the oldest packages that requirements.txt allows
 # make bench     time the training against the tutorial recipe (LONG=100: and train for 100 epochs)
-# make lint      check style and format of the notebook and the tests
+# make lint      check style and format, and that the notebook is committed as it should be
 # make format    mend them
+# make badge     point the Colab badges of notebook and README to REPOSITORY, below
 # make clean     remove what can be made again: .venv, caches, previews, remains of killed runs
 # make help      show these lines
+
+# The address of this repository on GitHub, owner/name: the Colab badges open the notebook from there.
+# As long as it is empty they open Colab's start page, where one uploads the notebook.
+REPOSITORY ?=
+
 PYTHON ?= python3
 VENV ?= .venv
 REQUIREMENTS ?= requirements.txt
@@ -16,7 +23,7 @@ BIN = $(VENV)/bin
 
 TEXTS = NETID DATASET DECODER
 NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
-unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV REQUIREMENTS LONG,$(foreach word,$(MAKEOVERRIDES),\
+unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV REQUIREMENTS REPOSITORY LONG,$(foreach word,$(MAKEOVERRIDES),\
 	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))
 ifneq ($(unknown),)
 $(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
@@ -54,7 +61,7 @@ nbformat.write(notebook, "HW9.ipynb.part")
 Path("HW9.ipynb.part").replace("HW9.ipynb")
 endef
 
-.PHONY: run test test-faults test-lowest bench lint format clean help
+.PHONY: run test test-faults test-browser test-lowest bench lint format badge clean help
 run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
@@ -64,10 +71,13 @@ run: $(VENV)/ready
 		&& $(BIN)/python -c "$$TIDY_UP" || { cp $(VENV)/before.ipynb HW9.ipynb; exit 1; }
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest tests -m "not faults"
+	$(BIN)/pytest tests -m "not faults and not browser"
 
 test-faults: $(VENV)/ready-test
 	$(BIN)/pytest tests -m faults
+
+test-browser: $(VENV)/ready-browser
+	$(BIN)/pytest tests -m browser
 
 test-lowest:
 	@mkdir -p .venv-lowest
@@ -80,10 +90,16 @@ bench: $(VENV)/ready-test
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
 	$(BIN)/ruff format --check --config tests/ruff.toml HW9.ipynb tests benchmarks data
+	$(BIN)/pytest -q tests/test_notebook.py -k committed
 
 format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests benchmarks data
 	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests benchmarks data
+
+COLAB = https://colab.research.google.com/
+badge:
+	sed -i.bak 's#svg)\](\($(COLAB)\)[^)]*)#svg)](\1$(if $(REPOSITORY),github/$(REPOSITORY)/blob/main/HW9.ipynb))#' README.md HW9.ipynb
+	rm README.md.bak HW9.ipynb.bak
 
 # The kernel's log level: a kernel on one's own machine warns at every start that it does not encrypt.
 $(VENV)/ready: $(REQUIREMENTS)
@@ -99,9 +115,13 @@ $(VENV)/ready-test: $(VENV)/ready tests/requirements.txt
 	$(BIN)/pip install --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
+$(VENV)/ready-browser: $(VENV)/ready-test tests/requirements-browser.txt
+	$(BIN)/pip install --disable-pip-version-check -r tests/requirements-browser.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis tests/__pycache__
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis tests/__pycache__ .ci/screenshots
 	rm -f *_PREVIEW.pdf figures/*_PREVIEW.* .part* figures/.part* data/weights/.part* data/weights/*.bad
 
 help:
-	@sed -n 's/^# //;/^PYTHON/q;p' Makefile
+	@sed -n 's/^# //;/^$$/q;p' Makefile

@@ -1,15 +1,16 @@
 """`make bench`: the tutorial recipe and the notebook's own training, one after the other.
 
-Prints tables, and writes benchmarks/results.json and figures/benchmark.png. Each training runs in a
-process of its own, so that its time and its memory are its own. The test split is measured after each
-epoch, outside the time that counts. `--quick` does the same small, on the sample, and writes nothing
-into the project.
+Prints tables, and writes benchmarks/results.json, figures/benchmark.png and the tables in the READMEs.
+Each training runs in a process of its own, so that its time and its memory are its own. The test split
+is measured after each epoch, outside the time that counts. `--quick` does the same small, on the
+sample, and writes nothing into the project.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -176,6 +177,57 @@ def interpolation_table(interpolation):
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def headline(results):
+    """Return a Markdown table of what makes the notebook different from the tutorial recipe."""
+    runs = results["runs"]
+    tutorial, *ours = runs.values()
+    goal = sum(tutorial["curve"][-1])
+    names = [name.removeprefix("notebook, ") for name in list(runs)[1:]]
+
+    def reached(run):
+        pairs = zip(run["seconds"], run["curve"], strict=True)
+        return next((f"{when:.1f} s" for when, pair in pairs if sum(pair) <= goal), "never")
+
+    walks = results["interpolation"]["judge"]["two digits"]
+    far = {way: walks[way]["Fréchet distance, half way"] for way in walks}
+    columns = ["", "tutorial recipe", *(f"this notebook, {name}" for name in names)]
+    rows = [columns, ["---"] + ["---:"] * (len(columns) - 1)]
+    rows.append(
+        ["−ELBO on test images, nats", *(f"{sum(run['curve'][-1]):.2f}" for run in runs.values())]
+    )
+    rows.append(["training", *(f"{run['seconds'][-1]:.0f} s" for run in runs.values())])
+    rows.append([f"until {goal:.2f} nats", *map(reached, runs.values())])
+    distance = f"{far['plain decoder']:.0f}; tuned decoder {far['tuned decoder']:.0f}"
+    shown = [distance if "default" in name else "" for name in names]
+    rows.append(
+        ["half way between two digits, distance from real images", f"{far['tutorial']:.0f}", *shown]
+    )
+    rows.append(["figures and code as PDF", "LaTeX or a browser", *["`pip` alone"] * len(ours)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def fill(results):
+    """Put the tables of the results into the READMEs, between their marks."""
+    whole = {way: f"{sum(parts.values()):.0f}" for way, parts in results["whole"].items()}
+    judges = [interpolation_table(measured) for measured in results["interpolation"].values()]
+    texts = {
+        "headline": headline(results),
+        "machine": f"Measured on {results['machine']}. The whole notebook, PDF included, took "
+        f"{whole['cold']} s from nothing and {whole['saved']} s with saved weights.",
+        "runs": table(results["runs"], "tutorial"),
+        "judge": judges[0],
+        "second judge": judges[1],
+    }
+    for path in (PROJECT / "README.md", PROJECT / "benchmarks" / "README.md"):
+        written = path.read_text(encoding="utf-8")
+        for name, text in texts.items():
+            mark = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+            written = re.sub(
+                mark, lambda found, text=text: found[1] + text + found[2], written, flags=re.S
+            )
+        path.write_text(written, encoding="utf-8")
+
+
 def bench(quick, long):
     """Run everything, print the tables, and return the results."""
     data = {"DATASET": "sample" if quick else "mnist"}
@@ -215,6 +267,7 @@ def bench(quick, long):
     if not quick:
         found = {"machine": machine(), "runs": runs, "whole": parts, "interpolation": interpolation}
         results.write_text(json.dumps(found, indent=1) + "\n")
+        fill(found)
         draw(runs, PROJECT / "figures" / "benchmark.png")
 
 
@@ -224,10 +277,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "--long", type=int, metavar="EPOCHS", help="train once more, for so many epochs"
     )
+    parser.add_argument("--fill", action="store_true", help="only put results.json into the READMEs")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         kind, settings, out = arguments.child
         Path(out).write_text(json.dumps(child(kind, json.loads(settings))))
+    elif arguments.fill:
+        fill(json.loads((PROJECT / "benchmarks" / "results.json").read_text()))
     else:
         bench(arguments.quick, arguments.long)

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import nbformat
 import pypdf
 import pytest
 from child import Child
-from conftest import PROJECT, outside_make
+from conftest import PROJECT, outside_make, read_cells
 from PIL import Image
 from test_data import archive, serving
 
@@ -48,9 +49,9 @@ def run(tmp_path_factory):
     resources = archive(served)
     with serving(served) as address:
 
-        def run(folder, mirror="good", settings=SETTINGS, **options):
+        def run(folder, mirror="good", settings=SETTINGS, more=None, **options):
             prepare = functools.partial(point_to, [f"{address}/{mirror}/"], resources)
-            patches = {"files": {"MNIST_FILES": stand_in()}}
+            patches = {"files": {"MNIST_FILES": stand_in()}} | (more or {})
             return Child(folder, settings, patches=patches, prepare=prepare, **options)
 
         yield run
@@ -122,7 +123,6 @@ def test_killed_at_any_moment(run, copy, finished, cell, when):
 
 def test_interrupted_in_a_kernel(tmp_path):
     """The stop button: within a second, the best weights are there, and the cell goes on from there."""
-    from conftest import read_cells
     from jupyter_client.manager import start_new_kernel
 
     folder = project(tmp_path / "project")
@@ -240,8 +240,6 @@ def test_each_cell_run_twice(run, finished, tmp_path):
 
 def test_cells_out_of_order(run, copy, finished):
     """What only draws may be drawn again later, in any order."""
-    from conftest import read_cells
-
     order = list(read_cells())
     for late, early in [
         ("curves", "result"),
@@ -472,6 +470,56 @@ def test_two_gigabytes_of_memory_and_one_core(tmp_path):
     child = Child(folder, settings, prepare=make_small)
     assert child.ends(300), child.log()
     assert list(folder.glob("abc123_HW9*.pdf"))
+
+
+def enter_colab(folder):
+    """Be on Colab: its page holds the notebook, and downloads what it is given."""
+    notebook = nbformat.read(PROJECT / "HW9.ipynb", 4)
+    modules = {name: types.ModuleType(name) for name in ("google", "google.colab")}
+    message, files = types.ModuleType("_message"), types.ModuleType("files")
+    message.blocking_request = lambda request, timeout_sec: {"ipynb": notebook}
+    files.download = lambda path: print(f"DOWNLOADED {path}")
+    modules["google.colab"]._message, modules["google.colab"].files = message, files
+    sys.modules.update(modules | {"google.colab._message": message, "google.colab.files": files})
+
+
+def test_colab_has_nothing_but_the_page(run, finished, tmp_path):
+    """An empty folder: no file of this repository, not even the notebook."""
+    (tmp_path / "content").mkdir()
+    child = run(tmp_path / "content", before={"packages": enter_colab})
+    assert child.ends(), child.log()
+    assert pictures(tmp_path / "content") == pictures(finished)
+    assert last_line(child) == "DOWNLOADED abc123_HW9.pdf"
+    assert "BUT" not in child.log() and "No such file" not in child.log()
+
+
+def test_vs_code_says_where_the_notebook_is(run, finished, tmp_path):
+    """The kernel may work in another folder than the one in which the notebook lies."""
+    source, here = project(tmp_path / "source"), tmp_path / "here"
+    here.mkdir()
+    told = {"packages": {"__vsc_ipynb_file__": str(source / "HW9.ipynb")}}
+    child = run(here, more=told)
+    assert child.ends(), child.log()
+    assert pictures(here) == pictures(finished)
+    assert "The code is that of HW9.ipynb." in child.log()
+
+
+def test_colab_installs_only_what_is_missing(monkeypatch):
+    """With a stand-in for Colab's pip, and for a package that is not there."""
+    import importlib.util
+
+    found, asked = importlib.util.find_spec, []
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "typst" else found(name)
+    )
+    shell = types.SimpleNamespace(run_line_magic=lambda *words: asked.append(words))
+    cell = read_cells()["packages"]
+    with pytest.raises(ModuleNotFoundError, match=r"Not installed: typst\. Run `pip install typst`"):
+        exec(cell, {"get_ipython": lambda: shell})
+    assert not asked
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    exec(cell, {"get_ipython": lambda: shell})
+    assert asked == [("pip", "install -q typst")]
 
 
 @pytest.mark.skipif(
