@@ -39,14 +39,16 @@ define BAR
 
 endef
 
-# A run that fails leaves the notebook as it was. One that ends leaves its outputs, but neither the cell in which papermill puts the settings given here
-# (it would override the settings cell when the notebook is next run by hand) nor its log of the run.
+# The notebook runs as a copy; only a run that ends takes its place, with its outputs, but without the
+# cell in which papermill puts the settings given here (it would override the settings cell when the
+# notebook is next run by hand), papermill's log of the run, and the state of widgets.
 define TIDY
 import nbformat
+import sys
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pathlib import Path
 
-notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read("HW9.ipynb", 4), {})
+notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(sys.argv[1], 4), {})
 papermills = {"injected-parameters", "papermill-error-cell-tag"}
 notebook.cells = [cell for cell in notebook.cells if papermills.isdisjoint(cell.metadata.get("tags", []))]
 code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -57,18 +59,17 @@ for output in (output for cell in code for output in cell.outputs if "data" in o
 for cell in notebook.cells:
     cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
 notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
-nbformat.write(notebook, "HW9.ipynb.part")
-Path("HW9.ipynb.part").replace("HW9.ipynb")
+nbformat.write(notebook, ".part_HW9.ipynb")
+Path(".part_HW9.ipynb").replace("HW9.ipynb")
 endef
 
 .PHONY: run test test-faults test-browser test-lowest bench lint format badge clean help
 run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
-	@$(BIN)/python -c "$$TIDY_UP"
-	@cp HW9.ipynb $(VENV)/before.ipynb
-	@trap : INT; $(BIN)/papermill HW9.ipynb HW9.ipynb $(parameters) --stdout-file - --stderr-file - \
-		&& $(BIN)/python -c "$$TIDY_UP" || { cp $(VENV)/before.ipynb HW9.ipynb; exit 1; }
+	@copy=$$(mktemp -d)/HW9.ipynb; trap : INT; trap 'rm -r "$$(dirname "$$copy")"' EXIT; \
+		JPY_SESSION_NAME="$$copy" $(BIN)/papermill HW9.ipynb "$$copy" $(parameters) --stdout-file - --stderr-file - \
+		&& $(BIN)/python -c "$$TIDY_UP" "$$copy"
 
 test: $(VENV)/ready-test
 	$(BIN)/pytest tests -m "not faults and not browser"
