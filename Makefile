@@ -68,7 +68,8 @@ run: export TQDM_BAR_FORMAT = $(BAR)
 run: export TIDY_UP = $(TIDY)
 run: $(VENV)/ready
 	@copy=$$(mktemp -d)/HW9.ipynb; trap : INT; trap 'rm -r "$$(dirname "$$copy")"' EXIT; \
-		JPY_SESSION_NAME="$$copy" $(BIN)/papermill HW9.ipynb "$$copy" $(parameters) --stdout-file - --stderr-file - \
+		JPY_SESSION_NAME="$$copy" $(BIN)/papermill HW9.ipynb "$$copy" $(parameters) --log-level WARNING \
+		--stdout-file - --stderr-file - \
 		&& $(BIN)/python -c "$$TIDY_UP" "$$copy"
 
 test: $(VENV)/ready-test

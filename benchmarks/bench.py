@@ -198,7 +198,7 @@ def headline(results):
     rows.append(["training", *(f"{run['seconds'][-1]:.0f} s" for run in runs.values())])
     rows.append([f"until {goal:.2f} nats", *map(reached, runs.values())])
     distance = f"{far['plain decoder']:.0f}; tuned decoder {far['tuned decoder']:.0f}"
-    shown = [distance if "default" in name else "" for name in names]
+    shown = [distance if "default" in name else "–" for name in names]
     rows.append(
         ["half way between two digits, distance from real images", f"{far['tutorial']:.0f}", *shown]
     )

@@ -202,7 +202,8 @@ def test_lines_stay_on_the_page(hw9, submit):
 
 def test_headings_are_headings_and_outputs_are_dropped(hw9, submit):
     notebook = notebook_of("print('in')", headings=["# Top\nprose\n## Below\n```\n# code\n```"])
-    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="OUTPUT")]
+    notebook.cells.append(nbformat.v4.new_markdown_cell("## The end\nHere is no code."))
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="OUTPUT")]
     path, parts = submit(notebook)
     headings = [(part["level"], part["heading"]) for part in parts if "heading" in part]
     assert headings == [(1, "Top"), (2, "Below")]
@@ -317,11 +318,19 @@ def test_the_notebook_that_ran_is_found(hw9):
         hw9.find_notebook([], ran)
 
 
+def test_a_copy_with_a_cell_more_is_not_taken_for_it(hw9):
+    """As papermill leaves one, with the settings that it was given."""
+    mine, copy = notebook_of("a = 1", "b = 2"), notebook_of("a = 1", "NETID = 'me'", "b = 2")
+    for order in ([("mine", mine), ("copy", copy)], [("copy", copy), ("mine", mine)]):
+        assert hw9.find_notebook(order, ["a = 1", "b = 2"])[0] == "mine"
+        assert hw9.find_notebook(order, ["a = 1", "NETID = 'me'", "b = 2"])[0] == "copy"
+
+
 def test_which_of_two_is_asked_if_they_hold_as_much(hw9):
     mine = notebook_of("NETID = 'netid'", "a = 1")
     theirs = notebook_of("NETID = 'another'", "a = 1")
     ran = ["", "NETID = 'me'", "a = 1"]
-    with pytest.raises(FileNotFoundError, match=r"mine\.ipynb or theirs\.ipynb.*Save"):
+    with pytest.raises(FileNotFoundError, match=r"mine\.ipynb or theirs\.ipynb.*Save.*move"):
         hw9.find_notebook([("mine.ipynb", mine), ("theirs.ipynb", theirs)], ran)
     ran[1] = "NETID = 'netid'"
     assert hw9.find_notebook([("theirs.ipynb", theirs), ("mine.ipynb", mine)], ran)[1] is mine
