@@ -148,6 +148,12 @@ def draw(runs, file):
     figure.savefig(file, dpi=150)
 
 
+def share_of(seconds, whole):
+    """Return seconds as a share of T, the seconds of the whole reference."""
+    ratio = seconds / whole
+    return "T" if ratio == 1 else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
+
+
 def table(runs, reference):
     """Return a Markdown table of the trainings, with their ratios to the reference."""
     goal = sum(runs[reference]["curve"][-1])
@@ -156,8 +162,7 @@ def table(runs, reference):
     rows = [head, ["---"] * len(head)]
     for name, run in runs.items():
         seconds, (reconstruction, kl) = run["seconds"][-1], run["curve"][-1]
-        ratio = seconds / runs[reference]["seconds"][-1]
-        share = "T" if name == reference else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
+        share = share_of(seconds, runs[reference]["seconds"][-1])
         curve = zip(run["seconds"], run["curve"], strict=True)
         reached = next((f"{when:.1f}" for when, pair in curve if sum(pair) <= goal), "–")
         row = [name, f"{seconds:.1f}", share, reached, f"{run['images_per_second']:,.0f}"]
@@ -195,7 +200,8 @@ def headline(results):
     rows.append(
         ["−ELBO on test images, nats", *(f"{sum(run['curve'][-1]):.2f}" for run in runs.values())]
     )
-    rows.append(["training", *(f"{run['seconds'][-1]:.0f} s" for run in runs.values())])
+    times = [run["seconds"][-1] for run in runs.values()]
+    rows.append(["training", *(f"{each:.0f} s = {share_of(each, times[0])}" for each in times)])
     rows.append([f"until {goal:.2f} nats", *map(reached, runs.values())])
     distance = f"{far['plain decoder']:.0f}; tuned decoder {far['tuned decoder']:.0f}"
     shown = [distance if "default" in name else "–" for name in names]
