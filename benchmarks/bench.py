@@ -154,6 +154,12 @@ def share_of(seconds, whole):
     return "T" if ratio == 1 else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
 
 
+def reached(run, goal):
+    """Return after how many seconds of training a run's -ELBO was at most `goal`, in words."""
+    curve = zip(run["seconds"], run["curve"], strict=True)
+    return next((f"{when:.1f}" for when, pair in curve if sum(pair) <= goal), "–")
+
+
 def table(runs, reference):
     """Return a Markdown table of the trainings, with their ratios to the reference."""
     goal = sum(runs[reference]["curve"][-1])
@@ -163,9 +169,7 @@ def table(runs, reference):
     for name, run in runs.items():
         seconds, (reconstruction, kl) = run["seconds"][-1], run["curve"][-1]
         share = share_of(seconds, runs[reference]["seconds"][-1])
-        curve = zip(run["seconds"], run["curve"], strict=True)
-        reached = next((f"{when:.1f}" for when, pair in curve if sum(pair) <= goal), "–")
-        row = [name, f"{seconds:.1f}", share, reached, f"{run['images_per_second']:,.0f}"]
+        row = [name, f"{seconds:.1f}", share, reached(run, goal), f"{run['images_per_second']:,.0f}"]
         row += [f"{loss:.2f}" for loss in (reconstruction + kl, reconstruction, kl)]
         rows.append([*row, f"{run['memory'] / 1e9:.2f}"])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -189,10 +193,6 @@ def headline(results):
     goal = sum(tutorial["curve"][-1])
     names = [name.removeprefix("notebook, ") for name in list(runs)[1:]]
 
-    def reached(run):
-        pairs = zip(run["seconds"], run["curve"], strict=True)
-        return next((f"{when:.1f} s" for when, pair in pairs if sum(pair) <= goal), "never")
-
     walks = results["interpolation"]["judge"]["two digits"]
     far = {way: walks[way]["Fréchet distance, half way"] for way in walks}
     columns = ["", "tutorial recipe", *(f"this notebook, {name}" for name in names)]
@@ -202,7 +202,7 @@ def headline(results):
     )
     times = [run["seconds"][-1] for run in runs.values()]
     rows.append(["training", *(f"{each:.0f} s = {share_of(each, times[0])}" for each in times)])
-    rows.append([f"until {goal:.2f} nats", *map(reached, runs.values())])
+    rows.append([f"until {goal:.2f} nats", *(f"{reached(run, goal)} s" for run in runs.values())])
     distance = f"{far['plain decoder']:.0f}; tuned decoder {far['tuned decoder']:.0f}"
     shown = [distance if "default" in name else "–" for name in names]
     rows.append(

@@ -251,7 +251,7 @@ def test_cells_out_of_order(run, copy, finished):
     assert pictures(copy) == pictures(finished)
 
 
-def unprivileged(names):
+def unprivileged():
     """Give up root's rights."""
     if os.geteuid() == 0:
         os.setgroups([])
@@ -272,13 +272,11 @@ def everybodys(tmp_path_factory):
         path.chmod(0o755)
 
 
-@contextlib.contextmanager
 def open_to_all(folder):
     """Let everybody write into a folder and all below it."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o777 if path.is_dir() else 0o666)
     folder.parent.chmod(0o755)
-    yield folder
 
 
 class Robbed:
@@ -292,23 +290,23 @@ class Robbed:
         """Change modes, then user."""
         for path, mode in self.modes.items():
             (folder / path.replace("__", ".")).chmod(mode)
-        unprivileged({})
+        unprivileged()
 
 
 def test_a_read_only_folder_is_found_before_training(run, copy, everybodys):
     shutil.rmtree(copy / "data" / "weights")
-    with open_to_all(copy):
-        copy.chmod(0o555)
-        child = run(copy, before={"check-settings": Robbed()})
-        assert not child.ends()
+    open_to_all(copy)
+    copy.chmod(0o555)
+    child = run(copy, before={"check-settings": Robbed()})
+    assert not child.ends()
     assert "read-only" in last_line(child) and "Epoch" not in child.log()
 
 
 def test_a_write_protected_pdf_is_left_as_it_is(run, copy, everybodys):
     old = (copy / "abc123_HW9.pdf").read_bytes()
-    with open_to_all(copy):
-        child = run(copy, before={"submit": Robbed(abc123_HW9__pdf=0o444)})
-        assert not child.ends()
+    open_to_all(copy)
+    child = run(copy, before={"submit": Robbed(abc123_HW9__pdf=0o444)})
+    assert not child.ends()
     assert "abc123_HW9.pdf could not be written" in last_line(child)
     assert "write-protected" in last_line(child) and "run this cell again" in last_line(child)
     assert (copy / "abc123_HW9.pdf").read_bytes() == old
