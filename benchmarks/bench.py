@@ -7,6 +7,7 @@ sample, and writes nothing into the project.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -41,9 +42,10 @@ def train_notebook(settings):
     names.update(val_images=names["test_images"], Checkpoint=lambda *_: None)
     run_cell(read_cells()["fit"], "fit", names)
     history, images = names["history"], len(names["train_images"])
-    seconds = history["seconds"]
+    seconds = list(itertools.accumulate(epoch["seconds"] for epoch in history))
     rate = len(seconds) * images / seconds[-1]
-    return {"curve": history["validation"], "seconds": seconds, "images_per_second": rate}
+    curve = [epoch["validation"] for epoch in history]
+    return {"curve": curve, "seconds": seconds, "images_per_second": rate}
 
 
 def measure_interpolation(settings):

@@ -159,9 +159,7 @@ def test_interrupted_in_a_kernel(tmp_path):
         assert "Stopped after 3 of 300 epochs" in seen
         while message["content"].get("execution_state") != "idle":
             message = client.get_iopub_msg(timeout=60)
-        execute(
-            "assert sum(history['validation'][-1]) == sum(evaluate(encoder, plain_decoder, val_images))"
-        )
+        execute("assert history[-1]['validation'] == evaluate(encoder, plain_decoder, val_images)")
         for name in names[names.index("fit") + 1 : names.index("tune")]:
             execute(cells[name])
         client.execute(cells["fit"])

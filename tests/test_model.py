@@ -75,7 +75,7 @@ def test_training_lowers_the_loss_and_takes_a_dataloader(hw9, sample, vae, capsy
     loader = torch.utils.data.DataLoader(subset, batch_size=50, shuffle=True)
     parameters = [*vae[0].parameters(), *vae[1].parameters()]
     history = hw9.train(*vae, loader, torch.optim.Adam(parameters, 2e-3), 3)
-    losses = [sum(pair) for pair in history["train"]]
+    losses = [sum(epoch["train"]) for epoch in history]
     assert len(losses) == 3 and losses[2] < 0.7 * losses[0]
     assert "Epoch 3/3" in capsys.readouterr().out
 
@@ -85,9 +85,10 @@ def test_history_is_in_nats_per_image(hw9, sample, vae):
     images, labels = hw9.as_tensors(sample.train, "cpu")
     loader = hw9.MemoryLoader(images[:1000], labels[:1000], 64)
     parameters = [*vae[0].parameters(), *vae[1].parameters()]
-    history = hw9.train(*vae, loader, hw9.torch.optim.SGD(parameters, 1e-30), 1, images[:1000])
-    assert history["train"][0] == pytest.approx(history["validation"][0], rel=0.01)
-    assert history["validation"][0] == hw9.evaluate(*vae, images[:1000])
+    monitor = hw9.Monitor(images[:1000])
+    history = hw9.train(*vae, loader, hw9.torch.optim.SGD(parameters, 1e-30), 1, monitor)
+    assert history[0]["train"] == pytest.approx(history[0]["validation"], rel=0.01)
+    assert history[0]["validation"] == hw9.evaluate(*vae, images[:1000])
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_divergence_stops_in_its_epoch_says_what_to_lower_and_saves_no_nans(
 ):
     vae, loader, optimizer = small(**trouble)
     with pytest.raises(FloatingPointError, match=r"LEARNING_RATE.*gray values lie between 0 and 1"):
-        hw9.train(*vae, loader, optimizer, 5, checkpoint=checkpoint())
+        hw9.train(*vae, loader, optimizer, 5, hw9.Monitor(checkpoint=checkpoint()))
     assert "Epoch 2/" not in capsys.readouterr().out
     assert not checkpoint().path.exists()
 
@@ -138,7 +139,12 @@ def test_a_last_batch_of_one_and_a_batch_of_all(hw9, small, batch_size):
         rows[: min(1000, 20 * batch_size)] for rows in (loader.images, loader.labels)
     )
     history = hw9.train(*vae, loader, optimizer, 1)
-    assert len(history["train"]) == 1 and np.isfinite(history["train"]).all()
+    assert len(history) == 1 and np.isfinite(history[0]["train"]).all()
+
+
+def losses(history):
+    """Return a history without its seconds."""
+    return [(epoch["train"], epoch["validation"]) for epoch in history]
 
 
 class Stop:
@@ -167,22 +173,24 @@ def test_interrupted_training_keeps_its_best_and_goes_on_as_if_nothing_had_been(
 ):
     vae, loader, optimizer = small()
     images = loader.images[:200]
-    through = hw9.train(*vae, loader, optimizer, 4, images)
+    through = hw9.train(*vae, loader, optimizer, 4, hw9.Monitor(images))
     weights = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
     vae, loader, optimizer = small()
-    history = hw9.train(*vae, Stop(loader, epoch, 5), optimizer, 4, images, checkpoint())
+    monitor = hw9.Monitor(images, checkpoint())
+    history = hw9.train(*vae, Stop(loader, epoch, 5), optimizer, 4, monitor)
     assert f"Stopped after {epoch - 1} of 4 epochs" in capsys.readouterr().out
-    assert history["validation"] == through["validation"][: epoch - 1]
+    assert losses(history) == losses(through[: epoch - 1])
     if epoch > 1:
-        assert hw9.evaluate(*vae, images) == min(history["validation"], key=sum)
+        best = min(history, key=lambda epoch: sum(epoch["validation"]))
+        assert hw9.evaluate(*vae, images) == best["validation"]
     hw9.plot_history(history)
     hw9.plt.close()
 
     vae, loader, optimizer = small()
-    history = hw9.train(*vae, loader, optimizer, 4, images, checkpoint())
+    history = hw9.train(*vae, loader, optimizer, 4, hw9.Monitor(images, checkpoint()))
     assert f"Epoch {epoch}/4" in capsys.readouterr().out
-    assert history["train"] == through["train"] and history["validation"] == through["validation"]
+    assert losses(history) == losses(through)
     assert all(weights[name].equal(weight) for name, weight in vae.state_dict().items())
 
 
@@ -199,7 +207,8 @@ def test_the_best_weights_are_kept_not_the_last(hw9, small, checkpoint, monkeypa
         save(self, history, **parts)
 
     monkeypatch.setattr(hw9.Checkpoint, "save", spy)
-    hw9.train(*vae, Stop(loader, 4, 2), optimizer, 5, loader.images[:10], checkpoint())
+    monitor = hw9.Monitor(loader.images[:10], checkpoint())
+    hw9.train(*vae, Stop(loader, 4, 2), optimizer, 5, monitor)
     assert len(states) == 3
     assert all(states[1][name].equal(weight) for name, weight in vae.state_dict().items())
 
@@ -214,25 +223,24 @@ def test_only_the_training_split_reaches_the_optimizer(run):
 
 
 def test_the_same_seed_gives_the_same_losses(run, run_again):
-    assert run.names["history"]["train"] == run_again.names["history"]["train"]
-    assert run.names["history"]["validation"] == run_again.names["history"]["validation"]
+    assert losses(run.names["history"]) == losses(run_again.names["history"])
 
 
-@pytest.mark.parametrize("steps", range(1, 13))
+@pytest.mark.parametrize("steps", [*range(1, 13), 1000])
 def test_one_cycle_takes_any_number_of_steps(hw9, steps):
     torch = hw9.torch
     layer = torch.nn.Linear(1, 1)
-    optimizer = hw9.make_optimizer([layer], 0.1)
+    optimizer = hw9.make_optimizer(layer, 0.1)
     schedule, rates = hw9.one_cycle(optimizer, steps), []
     for _ in range(steps):
         rates.append(optimizer.param_groups[0]["lr"])
         hw9.descend(layer(torch.ones(1)).sum(), optimizer, schedule)
     assert min(rates) > 0 and max(rates) <= 0.1
-    assert steps < 6 or (max(rates) > 0.07 and rates[-1] < 0.01)
+    assert steps < 6 or (max(rates) > 0.07 and rates[-1] < 0.2 / steps)
 
 
 def test_weights_come_back_as_they_were(hw9, vae, checkpoint):
-    history = {"train": [[1.0, 2.0]]}
+    history = [{"train": [1.0, 2.0]}]
     checkpoint().save(history, vae=hw9.nn.ModuleList(vae))
     fresh = hw9.Encoder(4), hw9.Decoder(4)
     x = hw9.torch.rand(2, 28, 28)
@@ -257,7 +265,7 @@ def spoil(hw9, path, how):
     torch, whole = hw9.torch, path.read_bytes()
     saved = torch.load(path)
     if how == "NaNs":
-        saved["vae"]["0.layers.0.bias"][0] = math.nan
+        saved["vae"]["0.0.bias"][0] = math.nan
     if how == "other shapes":
         saved["vae"] = hw9.nn.ModuleList([hw9.Encoder(5), hw9.Decoder(5)]).state_dict()
     if how == "other recipe":
@@ -309,7 +317,7 @@ def test_low_precision_stops_before_the_means_and_the_gray_values(hw9, vae):
     assert torch.allclose(low_mu, mu, atol=0.01) and torch.allclose(low_x_hat, x_hat, atol=0.01)
     assert not low_x_hat.equal(x_hat)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        vae[1].layers[-2].bias.fill_(8)
+        vae[1][-2].bias.fill_(8)
         assert 0.999 < vae[1](mu).max() < 1
 
 
@@ -328,7 +336,7 @@ def test_each_setting_of_training_is_in_the_recipe(run, setting):
     ("cell", "old", "new"),
     [
         ("loss", "kl_to_prior(mu, logvar)).mean()", "4.0 * kl_to_prior(mu, logvar)).mean()"),
-        ("optimizer", "(0.9, 0.98)", "(0.9, 0.99)"),
+        ("optimizer", "(0.85, 0.9)", "(0.85, 0.99)"),
         ("decoder", "nn.SiLU()", "nn.ReLU()"),
     ],
 )

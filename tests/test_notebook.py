@@ -107,6 +107,15 @@ def test_cells_are_short():
     assert sorted(lengths)[len(lengths) // 2] <= 15
 
 
+def test_model_loss_and_training_take_sixty_lines_at_most():
+    """Lines of code, that is: without comments, docstrings and blank lines."""
+    cells = read_cells()
+    names = "residual encoder decoder loss sample optimizer precision train".split()
+    code = re.sub(r'""".*?"""', "", "\n".join(cells[name] for name in names), flags=re.DOTALL)
+    lines = [line for line in map(str.strip, code.split("\n")) if line and not line.startswith("#")]
+    assert 50 < len(lines) <= 60
+
+
 def test_the_contracts_names_are_live(run):
     for name in ("encoder", "decoder", "mnist_train", "mnist_test", "train_loader", "test_loader"):
         assert name in run.names
