@@ -5,6 +5,7 @@ Screenshots are left in `.ci/screenshots`.
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import urllib.request
 import nbformat
 import pypdf
 import pytest
-from conftest import PROJECT, outside_make
+from conftest import PROJECT, outside_make, read_cells
 
 pytestmark = pytest.mark.browser
 SCREENSHOTS = PROJECT / ".ci" / "screenshots"
@@ -109,9 +110,10 @@ def test_a_students_way_in_jupyterlab(address, page, tmp_path):
 
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    bar = page.locator(".jp-OutputArea-output", has_text="Epoch 8/8: 100%")
+    whole = re.search(r"(?m)^EPOCHS = (\d+)", read_cells()["settings"])[1]
+    bar = page.locator(".jp-OutputArea-output", has_text=f"Epoch {whole}/{whole}: 100%")
     assert bar.count() == 1
-    take(page, "2_bar", ".jp-OutputArea-output:has-text('Epoch 8/8')")
+    take(page, "2_bar", f".jp-OutputArea-output:has-text('Epoch {whole}/{whole}')")
     pictures = page.locator(".jp-OutputArea-output img")
     sizes = [
         pictures.nth(k).evaluate("x => [x.naturalWidth, x.naturalHeight]")
