@@ -59,7 +59,7 @@ def test_every_message_explained_is_one_that_is_given():
     messages = re.findall(r"`([^`]+)`", " ".join(re.findall(r"(?m)^\| (.*) \| ", table)))
     assert len(messages) > 10
     for message in messages:
-        for piece in re.split(r"…|A or B|\b\d\b", message):
+        for piece in re.split(r"…|A or B|\b3\b|\b9\b", message):
             assert piece.strip() in sources, piece
 
 
