@@ -1,129 +1,64 @@
-# make           run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf
-#                with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist RETRAIN=True
-#                (all of them are in the notebook, section "Settings")
-# make test      run the tests, on the small sample in data/sample
-# make test-faults   provoke what may go wrong: kills, full disks, dead mirrors, ... (ten minutes)
-# make test-browser  run the notebook in JupyterLab in Chromium (screenshots in .ci/screenshots)
-# make test-lowest   run the tests with the oldest packages that requirements.txt allows
-# make bench     time the training against the tutorial recipe (LONG=100: and train for 100 epochs)
-# make lint      check style and format, and that the notebook is committed as it should be
-# make format    mend them
-# make badge     point the Colab badges of notebook and README to REPOSITORY, below
-# make clean     remove what can be made again: .venv, caches, previews, remains of killed runs
-# make help      show these lines
-
-# The address of this repository on GitHub, owner/name: the Colab badges open the notebook from there.
-# As long as it is empty they open Colab's start page, where one uploads the notebook.
-REPOSITORY ?=
+# make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf and {NETID}_HW9.ipynb
+#                  with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist
+#                  (all of them are in the notebook, section "Settings")
+# make test        run the tests, on the small sample in data/sample
+# make test-faults provoke what may go wrong; make test-browser: JupyterLab in Chromium
+# make bench       measure training and walks beside the tutorial recipe
+# make notebook    run HW9.ipynb in place, as it is committed
+# make lint        check style; make format mends it
+# make clean       remove what can be made again
 
 PYTHON ?= python3
 VENV ?= .venv
-REQUIREMENTS ?= requirements.txt
 BIN = $(VENV)/bin
+OURS = PYTHON VENV NETID
+NETID ?= netid
+SETTINGS = $(filter-out $(OURS),$(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word)))))
+LOG = $(NETID)_HW9.log
 
-TEXTS = NETID DATASET DECODER
-NUMBERS = SEED LATENT_DIM EPOCHS BATCH_SIZE LEARNING_RATE RETRAIN
-unknown = $(strip $(filter-out $(TEXTS) $(NUMBERS) PYTHON VENV REQUIREMENTS REPOSITORY LONG,$(foreach word,$(MAKEOVERRIDES),\
-	$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))))
-ifneq ($(unknown),)
-$(error There is no setting $(unknown). The settings are: $(TEXTS) $(NUMBERS))
-endif
+.PHONY: run test test-faults test-browser bench notebook lint format clean
+run: $(VENV)/ready HW9.ipynb
+	@for name in $(SETTINGS); do grep -q "\"$$name = " HW9.ipynb \
+		|| { echo "There is no setting $$name: see the notebook, section Settings."; exit 1; }; done
+	@trap 'echo "Stopped. Nothing is lost; make again starts anew."; exit 1' INT; \
+	$(BIN)/papermill HW9.ipynb "$(NETID)_HW9.ipynb" -r NETID "$(NETID)" \
+		$(foreach name,$(SETTINGS),-p $(name) "$($(name))") --no-progress-bar \
+		--stdout-file - --stderr-file - --log-level ERROR 2> "$(LOG)" \
+		|| { echo; tail -n 2 "$(LOG)"; exit 1; }; rm -f "$(LOG)"
 
-# What follows `make` is in the environment; papermill gets it from there, text as it stands (-r).
-given = $(foreach name,$(1),$(if $(filter command,$(origin $(name))),$(2) $(name) "$$$(name)"))
-parameters = $(call given,$(TEXTS),-r) $(call given,$(NUMBERS),-p)
-
-# papermill's bar, one line per step, so that the notebook's own output begins on a line of its own.
-define BAR
-{desc}{percentage:3.0f}% |{bar:20}| {elapsed}
-
-endef
-
-# The notebook runs as a copy; only a run that ends takes its place, with its outputs, but without the
-# cell in which papermill puts the settings given here (it would override the settings cell when the
-# notebook is next run by hand), papermill's log of the run, and the state of widgets.
-define TIDY
-import nbformat
-import sys
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from pathlib import Path
-
-notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(sys.argv[1], 4), {})
-papermills = {"injected-parameters", "papermill-error-cell-tag"}
-notebook.cells = [cell for cell in notebook.cells if papermills.isdisjoint(cell.metadata.get("tags", []))]
-code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-for count, cell in enumerate(code, 1):
-    cell.execution_count = cell.execution_count and count
-for output in (output for cell in code for output in cell.outputs if "data" in output):
-    output.data.pop("application/vnd.jupyter.widget-view+json", None)
-for cell in notebook.cells:
-    cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
-notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
-nbformat.write(notebook, ".part_HW9.ipynb")
-Path(".part_HW9.ipynb").replace("HW9.ipynb")
-endef
-
-.PHONY: run test test-faults test-browser test-lowest bench lint format badge clean help
-run: export TQDM_BAR_FORMAT = $(BAR)
-run: export TIDY_UP = $(TIDY)
-run: $(VENV)/ready
-	@copy=$$(mktemp -d)/HW9.ipynb; trap : INT; trap 'rm -r "$$(dirname "$$copy")"' EXIT; \
-		JPY_SESSION_NAME="$$copy" $(BIN)/papermill HW9.ipynb "$$copy" $(parameters) --log-level WARNING \
-		--stdout-file - --stderr-file - \
-		&& $(BIN)/python -c "$$TIDY_UP" "$$copy"
+HW9.ipynb:
+	$(error HW9.ipynb is not here: give the notebook its name back)
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest tests -m "not faults and not browser"
-
+	$(BIN)/pytest -q tests -m "not faults and not browser"
 test-faults: $(VENV)/ready-test
-	$(BIN)/pytest tests -m faults
-
-test-browser: $(VENV)/ready-browser
-	$(BIN)/pytest tests -m browser
-
-test-lowest:
-	@mkdir -p .venv-lowest
-	@sed 's/>=/==/' requirements.txt > .venv-lowest/requirements.txt
-	@$(MAKE) test VENV=.venv-lowest REQUIREMENTS=.venv-lowest/requirements.txt
-
+	$(BIN)/pytest -q tests -m faults
+test-browser: $(VENV)/ready-test
+	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-test
-	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long "$(LONG)")
+	$(BIN)/python benchmarks/bench.py
+notebook: $(VENV)/ready-test
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb \
+		--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
+	$(BIN)/python tests/tidy.py HW9.ipynb
+	$(BIN)/python benchmarks/walks.py
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
-	$(BIN)/ruff format --check --config tests/ruff.toml HW9.ipynb tests benchmarks data
+	$(BIN)/ruff format --check --config tests/ruff.toml tests benchmarks data
 	$(BIN)/pytest -q tests/test_notebook.py -k committed
-
 format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests benchmarks data
-	$(BIN)/ruff format --config tests/ruff.toml HW9.ipynb tests benchmarks data
+	$(BIN)/ruff format --config tests/ruff.toml tests benchmarks data
 
-COLAB = https://colab.research.google.com/
-badge:
-	sed -i.bak 's#svg)\](\($(COLAB)\)[^)]*)#svg)](\1$(if $(REPOSITORY),github/$(REPOSITORY)/blob/main/HW9.ipynb))#' README.md HW9.ipynb
-	rm README.md.bak HW9.ipynb.bak
-
-# The kernel's log level: a kernel on one's own machine warns at every start that it does not encrypt.
-$(VENV)/ready: $(REQUIREMENTS)
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12" \
-		if sys.version_info < (3, 10) else 0)'
+$(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -r $(REQUIREMENTS)
-	mkdir -p $(VENV)/etc/ipython
-	echo '{"IPKernelApp": {"log_level": 40}}' > $(VENV)/etc/ipython/ipython_kernel_config.json
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
-
 $(VENV)/ready-test: $(VENV)/ready tests/requirements.txt
-	$(BIN)/pip install --disable-pip-version-check -r tests/requirements.txt
-	touch $@
-
-$(VENV)/ready-browser: $(VENV)/ready-test tests/requirements-browser.txt
-	$(BIN)/pip install --disable-pip-version-check -r tests/requirements-browser.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis tests/__pycache__ .ci/screenshots
-	rm -f *_PREVIEW.pdf figures/*_PREVIEW.* .part* figures/.part* data/weights/.part* data/weights/*.bad
-
-help:
-	@sed -n 's/^# //;/^$$/q;p' Makefile
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/__pycache__ .ci/screenshots
+	rm -f *_PREVIEW.pdf figures/*_PREVIEW.* .part* figures/.part* data/weights/.part*

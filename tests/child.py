@@ -11,7 +11,7 @@ LOGS = tempfile.TemporaryDirectory()
 CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once, in the process from which all others are forked: that saves eight seconds each time.
 CONTEXT.set_forkserver_preload(
-    ["torch", "torchvision", "matplotlib.pyplot", "ipywidgets", "nbconvert", "pypdfium2", "IPython"]
+    ["torch", "torchvision", "matplotlib.pyplot", "ipywidgets", "typst", "IPython"]
 )
 
 
