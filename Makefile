@@ -1,17 +1,15 @@
 # make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf and {NETID}_HW9.ipynb
 #                  with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist
 #                  (all of them are in the notebook, section "Settings")
-# make test        run the tests, on the small sample in data/sample
-# make test-faults provoke what may go wrong; make test-browser: JupyterLab in Chromium
-# make bench       measure training and walks beside the tutorial recipe
+# make test        run the tests; test-faults: provoke what may go wrong; test-browser
+# make bench       measure training and walks (LONG=100: and train for 100 epochs)
 # make notebook    run HW9.ipynb in place, as it is committed
-# make lint        check style; make format mends it
-# make clean       remove what can be made again
+# make lint        check style; format: mend it; clean: remove what can be made again
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-OURS = PYTHON VENV NETID
+OURS = PYTHON VENV NETID LONG
 NETID ?= netid
 SETTINGS = $(filter-out $(OURS),$(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word)))))
 LOG = $(NETID)_HW9.log
@@ -36,13 +34,11 @@ test-faults: $(VENV)/ready-test
 test-browser: $(VENV)/ready-test
 	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-test
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
 notebook: $(VENV)/ready-test
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb \
-		--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
 	$(BIN)/python tests/tidy.py HW9.ipynb
 	$(BIN)/python benchmarks/walks.py
-
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
 	$(BIN)/ruff format --check --config tests/ruff.toml tests benchmarks data

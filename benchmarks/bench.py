@@ -1,9 +1,9 @@
-"""`make bench`: the tutorial recipe and the notebook's own training, one after the other.
+"""`make bench`: the tutorial recipe, a textbook VAE and the notebook, in one run.
 
-Prints tables, and writes benchmarks/results.json, figures/benchmark.png and the tables in the READMEs.
-Each training runs in a process of its own, so that its time and its memory are its own. The test split
-is measured after each epoch, outside the time that counts. `--quick` does the same small, on the
-sample, and writes nothing into the project.
+Prints tables and puts them into README.md and benchmarks/README.md, between marks. Each
+training runs in a process of its own, so that its time and its memory are its own. The
+test split is measured after each epoch, outside the time that counts. `--quick` does it
+small, on the sample, and writes nothing; `--long N` trains once more, for N epochs.
 """
 
 import argparse
@@ -16,287 +16,348 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "benchmarks")]
 
+# What is added to the textbook, one after the other: settings, and whether only the
+# direction of a code counts.
+STEPS = {
+    "textbook VAE": ({"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}, False),
+    "+ directions": ({"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}, True),
+    "+ corners": ({"TEMPERATURE": 1.0}, True),
+    "+ temperature": ({}, True),
+}
 
-def run_cells(last, settings):
-    """Run the notebook's own cells, with these settings, up to the cell `last`; return its names."""
+
+class Timed:
+    """A loader that notes the seconds of each pass over it."""
+
+    def __init__(self, loader):
+        """Take anything that yields batches."""
+        self.loader, self.seconds = loader, []
+
+    def __len__(self):
+        """Return the number of batches."""
+        return len(self.loader)
+
+    def __iter__(self):
+        """Yield the batches, and note how long it took until there were no more."""
+        start = time.perf_counter()
+        yield from self.loader
+        self.seconds.append(time.perf_counter() - start)
+
+
+def run_cells(names, first, last, settings, directions=True):
+    """Run the notebook's own cells from `first` to `last` in `names`, with settings."""
     from conftest import read_cells, run_cell
 
-    cells, names = read_cells(), {}
-    for name in list(cells)[: list(cells).index(last) + 1]:
-        run_cell(cells[name], name, names)
+    cells = read_cells()
+    order = list(cells)
+    for name in order[order.index(first) : order.index(last) + 1]:
+        source = cells[name]
+        if not directions:
+            layer = "nn.Linear(latent_dim, hidden, bias=False)"
+            norm = "nn.RMSNorm(hidden, elementwise_affine=False)"
+            source = source.replace(layer, "nn.Linear(latent_dim, hidden)")
+            source = source.replace(norm, "nn.Identity()")
+        run_cell(source, name, names)
         if name == "settings":
             names.update(settings)
-    return names
 
 
-def train_notebook(settings):
-    """Train as the notebook does, measured on the test split after each epoch; return the curve."""
-    from conftest import read_cells, run_cell
-
-    names = run_cells("recipe", settings)
-    names.update(val_images=names["test_images"], Checkpoint=lambda *_: None)
-    run_cell(read_cells()["fit"], "fit", names)
-    history, images = names["history"], len(names["train_images"])
-    seconds = list(itertools.accumulate(epoch["seconds"] for epoch in history))
-    rate = len(seconds) * images / seconds[-1]
-    curve = [epoch["validation"] for epoch in history]
-    return {"curve": curve, "seconds": seconds, "images_per_second": rate}
+def train_notebook(names, settings, directions):
+    """Train as the notebook does; return the curve on the test split, and seconds."""
+    run_cells(names, "imports", "saving", settings, directions)
+    loader = names["train_loader"] = Timed(names["train_loader"])
+    names["val_images"], saving = names["test_images"], names["load_or_train"]
+    names["load_or_train"] = lambda *given: given[-1]()  # train, whatever is saved
+    run_cells(names, "fit", "fit", settings)
+    names["load_or_train"] = saving
+    return [epoch["validation"] for epoch in names["history"]], loader.seconds
 
 
-def measure_interpolation(settings):
-    """Return {judge: {kind: {way: {measure: value}}}} of the notebook's ways and of the tutorial's VAE.
+def train_tutorial(names, settings):
+    """Train the tutorial's VAE; return the curve on the test split, and seconds."""
+    from tutorial import TutorialVAE, fit
 
-    The second judge is of another kind (fully connected) and seed; nothing was chosen by it.
+    run_cells(names, "imports", "saving", settings)
+    import torch
+
+    torch.manual_seed(0)
+    vae = TutorialVAE()
+    loader = Timed(
+        names["DataLoader"](names["mnist_train"], batch_size=128, shuffle=True)
+    )
+    curve = fit(vae, loader, names["test_images"], settings["EPOCHS"])
+    names.update(encoder=vae.encode, plain_decoder=vae.decode)
+    return curve, loader.seconds
+
+
+def measure_walks(names, settings):
+    """Return {judge: {kind: {measure: value}}} of straight lines, by Part 5's protocol.
+
+    The second judge is of another kind (fully connected); nothing was chosen by it.
     """
     import torch
     from torch import nn
-    from tutorial import TutorialVAE
 
-    tutorial = TutorialVAE()
-    tutorial.load_state_dict(torch.load("tutorial.pt", weights_only=True))
-    names = run_cells("results", settings)
+    for first, last in [("sharp", "sharp"), ("walks", "pairs"), ("judge", "ways")]:
+        run_cells(names, first, last, settings)
     torch.manual_seed(1)
-    seeing = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU())
-    second = nn.Sequential(seeing, nn.Linear(128, 10))
-    names["train_judge"](second, names["train_images"], names["train_loader"].labels)
-    ways = {"tutorial": (lambda x: tutorial.encode(x)[0], tutorial.decode, names["straight"])}
-    judges = {"judge": names["judge"], "second judge": second}
-    found = {judge: {kind: {} for kind in names["ends"]} for judge in judges}
-    for kind, ends in names["ends"].items():
-        for way, how in (names["ways"] | ways).items():
-            walks = names["walk"](*ends.unbind(1), *how)
-            for name, judge in judges.items():
-                given = ends, names["digits"][kind], judge, names["reference"]
-                found[name][kind][way], _ = names["measure"](walks, *given)
+    see = nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU()
+    second = nn.Sequential(nn.Sequential(*see), nn.Linear(128, 10))
+    loader = names["make_loader"](names["train_images"], names["train_labels"], 256)
+    fit = names["partial"](names["train_judge"], second, loader, 4)
+    made_of = [len(names["images"])]
+    names["load_or_train"]("second", second, [names["train_judge"]], made_of, 1, fit)
+    judges, found = {"judge": names["judge"], "second judge": second}, {}
+    t, reference = torch.arange(9) / 8, names["test_images"][names["others"]]
+    for kind, chosen in names["pairs"].items():
+        count = min(2000, len(names["half"]) // 2)
+        pair = torch.stack([names["i"][chosen], names["j"][chosen]], 1)[:count]
+        ends, digits = names["test_images"][pair], names["test_labels"][pair]
+        line = names["ways"]["straight line"]
+        walks = torch.cat([line(*part.unbind(1), t) for part in ends.split(100)])
+        for name, judge in judges.items():
+            values, _ = names["measure"](walks, ends, digits, judge, reference)
+            features = names["ask"](judge, walks.flatten(0, 1))[0].unflatten(0, (-1, 9))
+            steps = features.diff(dim=1).norm(dim=2)
+            values["longest step"] = float((steps.amax(1) / steps.sum(1)).mean())
+            found.setdefault(name, {})[kind] = values
     return found
 
 
-def child(kind, settings):
-    """Train in this process and return curve, seconds, images/s, memory in bytes; or measure."""
-    if kind == "interpolation":
-        return measure_interpolation(settings)
-    if kind == "notebook":
-        result = train_notebook(settings)
+def child(kind, settings, directions, walks):
+    """Train in this process; return curve, seconds, memory, and what walks measure."""
+    names = {"__name__": "__main__"}
+    if kind == "tutorial":
+        curve, seconds = train_tutorial(names, settings)
+        names.update(settings, TEMPERATURE=1.0)
     else:
-        import torch
-        from tutorial import train_tutorial
+        curve, seconds = train_notebook(names, settings, directions)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result = {"curve": curve, "memory": memory}
+    result["seconds"] = list(itertools.accumulate(seconds))
+    if walks:
+        result["walks"] = measure_walks(
+            names, settings | {"TEMPERATURE": names["TEMPERATURE"]}
+        )
+    return result
 
-        sample = settings["DATASET"] == "sample"
-        root = Path("data/sample" if sample else "data")
-        result, model = train_tutorial(root, settings["EPOCHS"], fetch=not sample)
-        torch.save(model.state_dict(), "tutorial.pt")
-    return result | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+def start(folder, kind, settings, directions=True, walks=False, environment=()):
+    """Start a training in a process of its own; return it and its result's path."""
+    handle, out = tempfile.mkstemp(suffix=".json", dir=folder)
+    os.close(handle)
+    words = json.dumps([kind, settings, directions, walks])
+    command = [sys.executable, __file__, "--child", words, out]
+    environment = os.environ | dict(environment)
+    return subprocess.Popen(command, cwd=folder, env=environment), Path(out)
 
 
-def in_process(kind, folder, **settings):
-    """Train in a process of its own, in `folder`; show its progress and return its result."""
-    out = folder / "result.json"
-    command = [sys.executable, __file__, "--child", kind, json.dumps(settings), str(out)]
-    print(f"\n{kind}: {settings}", flush=True)
-    subprocess.run(command, cwd=folder, check=True)
+def run(folder, kind, settings, **more):
+    """Train in a process of its own and return the result."""
+    print(f"\n{kind}: {settings} {more}", flush=True)
+    process, out = start(folder, kind, settings, **more)
+    assert process.wait() == 0, "the training failed"
     return json.loads(out.read_text())
 
 
-def run_whole(folder, **settings):
-    """Run the whole notebook through papermill; return the seconds of each of its parts."""
-    import nbformat
+def run_beside(folder, settings, spins):
+    """Return seconds of one epoch alone and beside another training."""
+    environment = {"GOMP_SPINCOUNT": spins} if spins else {"GOMP_SPINCOUNT": "300000"}
+    given = {"environment": environment.items()}
+    alone = run(folder, "notebook", settings | {"EPOCHS": 1}, **given)
+    other, _ = start(folder, "notebook", settings | {"EPOCHS": 1000}, **given)
+    time.sleep(12)  # until it trains
+    beside = run(folder, "notebook", settings | {"EPOCHS": 1}, **given)
+    other.kill()
+    other.wait()
+    return alone["seconds"][-1], beside["seconds"][-1]
 
-    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "papermill", str(PROJECT / "HW9.ipynb"), "out.ipynb", *words]
-    subprocess.run(command, cwd=folder, check=True)
-    parts, heading = {}, "Settings"
-    for cell in nbformat.read(folder / "out.ipynb", as_version=4).cells:
-        if cell.cell_type == "markdown" and cell.source.startswith(("## ", "### ")):
-            heading = cell.source.split("\n")[0].strip("# ")
-        parts[heading] = parts.get(heading, 0) + (cell.metadata.papermill.duration or 0)
-    return parts
+
+def run_whole(folder, settings):
+    """Run the whole notebook through papermill; return its seconds."""
+    words = [
+        word for name, value in settings.items() for word in ("-p", name, str(value))
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(PROJECT / "HW9.ipynb"),
+        "out.ipynb",
+    ]
+    start = time.perf_counter()
+    subprocess.run([*command, *words], cwd=folder, check=True)
+    return time.perf_counter() - start
+
+
+def markdown(head, rows):
+    """Return a Markdown table, numbers to the right."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def of_t(seconds, reference):
+    """Return seconds as a share of T, the tutorial's."""
+    ratio = seconds / reference
+    return f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
+
+
+def training_table(runs):
+    """Return a table of trainings: loss on the test split, time, memory."""
+    reference = runs["tutorial recipe"]
+    goal, whole = sum(reference["curve"][-1]), reference["seconds"][-1]
+    rows = []
+    for name, one in runs.items():
+        totals = [sum(pair) for pair in one["curve"]]
+        when = [
+            s for s, total in zip(one["seconds"], totals, strict=True) if total <= goal
+        ]
+        row = [name, f"{totals[-1]:.2f}", f"{one['seconds'][-1]:.1f}"]
+        row += [of_t(one["seconds"][-1], whole), f"{when[0]:.1f}" if when else "–"]
+        rows.append([*row, f"{one['memory'] / 1e9:.2f}"])
+    head = [
+        "",
+        "−ELBO, nats",
+        "seconds",
+        "of T",
+        f"seconds to {goal:.2f}",
+        "memory, GB",
+    ]
+    return markdown(head, rows)
+
+
+def walks_table(runs, judge):
+    """Return a table of what one judge says of straight lines, a column per VAE."""
+    rows = [["−ELBO, nats", *(f"{sum(one['curve'][-1]):.2f}" for one in runs.values())]]
+    for kind, values in next(iter(runs.values()))["walks"][judge].items():
+        for name in values:
+            numbers = [one["walks"][judge][kind][name] for one in runs.values()]
+            rows.append([f"{kind}: {name}", *(f"{number:.2f}" for number in numbers)])
+    return markdown(["", *runs], rows)
+
+
+def headline(runs):
+    """Return the table of the README: what each step adds, by the notebook's judge."""
+    measures = {
+        "−ELBO, nats": lambda one: sum(one["curve"][-1]),
+        "half way, Fréchet distance": "two digits: Fréchet distance, half way",
+        "switches once": "two digits: switches once",
+        "one of the two": "two digits: one of the two",
+        "sharpness half way": "two digits: sharpness",
+        "within a digit: stays": "one digit: stays",
+        "Fréchet distance": "one digit: Fréchet distance, all the way",
+    }
+    rows = []
+    for name, one in runs.items():
+        row = [name]
+        for measure in measures.values():
+            if callable(measure):
+                value = measure(one)
+            else:
+                kind, key = measure.split(": ")
+                value = one["walks"]["judge"][kind][key]
+            row.append(f"{value:.1f}" if value > 5 else f"{value:.2f}")
+        rows.append(row)
+    return markdown(["", *measures], rows)
 
 
 def machine():
     """Return a line that describes this machine."""
     import torch
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [
-        platform.machine()
-    ]
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{names[0]}, {os.cpu_count()} cores{gpu}, PyTorch {torch.__version__.split('+')[0]}"
-
-
-def draw(runs, file):
-    """Draw -ELBO on the test split against seconds of training."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for (name, run), style in zip(runs.items(), ("s--", "o-", "^-", "d-"), strict=False):
-        losses = [sum(pair) for pair in run["curve"]]
-        axes.plot(run["seconds"], losses, style, markersize=4, label=name)
-    axes.set(xlabel="seconds of training", ylabel="−ELBO on the test split, nats per image")
-    axes.set(xscale="log", yscale="log")
-    axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.yaxis.set_major_formatter("{x:.0f}")
-    axes.yaxis.set_minor_formatter("{x:.0f}")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(frameon=False)
-    figure.savefig(file, dpi=150)
-
-
-def share_of(seconds, whole):
-    """Return seconds as a share of T, the seconds of the whole reference."""
-    ratio = seconds / whole
-    return "T" if ratio == 1 else f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
-
-
-def reached(run, goal):
-    """Return after how many seconds of training a run's -ELBO was at most `goal`, in words."""
-    curve = zip(run["seconds"], run["curve"], strict=True)
-    return next((f"{when:.1f}" for when, pair in curve if sum(pair) <= goal), "–")
-
-
-def table(runs, reference):
-    """Return a Markdown table of the trainings, with their ratios to the reference."""
-    goal = sum(runs[reference]["curve"][-1])
-    head = ["", "seconds", "of T", f"seconds to {goal:.2f}", "images/s"]
-    head += ["−ELBO", "reconstruction", "KL", "memory, GB"]
-    rows = [head, ["---"] * len(head)]
-    for name, run in runs.items():
-        seconds, (reconstruction, kl) = run["seconds"][-1], run["curve"][-1]
-        share = share_of(seconds, runs[reference]["seconds"][-1])
-        row = [name, f"{seconds:.1f}", share, reached(run, goal), f"{run['images_per_second']:,.0f}"]
-        row += [f"{loss:.2f}" for loss in (reconstruction + kl, reconstruction, kl)]
-        rows.append([*row, f"{run['memory'] / 1e9:.2f}"])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def interpolation_table(interpolation):
-    """Return a Markdown table of the measures of interpolation, one column per way."""
-    columns = ["real images", "cross-fade", "tutorial"]
-    columns += ["sphere", "plain decoder", "tuned decoder"]
-    rows = [["", "", *columns], ["---", "---", *["---:"] * len(columns)]]
-    for kind, ways in interpolation.items():
-        for name in ways["cross-fade"]:
-            rows.append([kind, name, *(f"{ways[way][name]:.2f}" for way in columns)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def headline(results):
-    """Return a Markdown table of what makes the notebook different from the tutorial recipe."""
-    runs = results["runs"]
-    tutorial, *ours = runs.values()
-    goal = sum(tutorial["curve"][-1])
-    names = [name.removeprefix("notebook, ") for name in list(runs)[1:]]
-
-    walks = results["interpolation"]["judge"]["two digits"]
-    far = {way: walks[way]["Fréchet distance, half way"] for way in walks}
-    columns = ["", "tutorial recipe", *(f"this notebook, {name}" for name in names)]
-    rows = [columns, ["---"] + ["---:"] * (len(columns) - 1)]
-    rows.append(
-        ["−ELBO on test images, nats", *(f"{sum(run['curve'][-1]):.2f}" for run in runs.values())]
+    path = Path("/proc/cpuinfo")
+    found = (
+        re.findall(r"model name\s*: (.*)", path.read_text()) if path.exists() else []
     )
-    times = [run["seconds"][-1] for run in runs.values()]
-    rows.append(["training", *(f"{each:.0f} s = {share_of(each, times[0])}" for each in times)])
-    rows.append([f"until {goal:.2f} nats", *(f"{reached(run, goal)} s" for run in runs.values())])
-    distance = f"{far['plain decoder']:.0f}; tuned decoder {far['tuned decoder']:.0f}"
-    shown = [distance if "default" in name else "–" for name in names]
-    rows.append(
-        ["half way between two digits, distance from real images", f"{far['tutorial']:.0f}", *shown]
-    )
-    rows.append(["figures and code as PDF", "LaTeX or a browser", *["`pip` alone"] * len(ours)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    model = (found or [platform.machine()])[0]
+    version = torch.__version__.split("+")[0]
+    return f"Measured on {model}, {os.cpu_count()} cores, PyTorch {version}."
 
 
-def fill(results):
-    """Put the tables of the results into the READMEs, between their marks."""
-    whole = {way: f"{sum(parts.values()):.0f}" for way, parts in results["whole"].items()}
-    judges = [interpolation_table(measured) for measured in results["interpolation"].values()]
-    texts = {
-        "headline": headline(results),
-        "machine": f"Measured on {results['machine']}. The whole notebook, PDF included, took "
-        f"{whole['cold']} s from nothing and {whole['saved']} s with saved weights.",
-        "runs": table(results["runs"], "tutorial"),
-        "judge": judges[0],
-        "second judge": judges[1],
-    }
+def fill(texts):
+    """Put texts into the READMEs, between their marks."""
     for path in (PROJECT / "README.md", PROJECT / "benchmarks" / "README.md"):
         written = path.read_text(encoding="utf-8")
         for name, text in texts.items():
-            mark = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-            written = re.sub(
-                mark, lambda found, text=text: found[1] + text + found[2], written, flags=re.S
-            )
+            before, mark, rest = written.partition(f"<!-- {name} -->\n")
+            if mark:
+                rest = rest[rest.index("<!-- end -->") :]
+                written = f"{before}{mark}{text}\n{rest}"
         path.write_text(written, encoding="utf-8")
 
 
 def bench(quick, long):
-    """Run everything, print the tables, and return the results."""
-    data = {"DATASET": "sample" if quick else "mnist"}
-    results = PROJECT / "benchmarks" / "results.json"
+    """Run everything; return {name: table}."""
+    data = {"DATASET": "sample", "EPOCHS": 1} if quick else {"DATASET": "mnist"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "data").mkdir()
-        (PROJECT / "data" / "MNIST").mkdir(exist_ok=True)
         for part in ("MNIST", "sample"):
+            (PROJECT / "data" / part).mkdir(exist_ok=True)
             (folder / "data" / part).symlink_to(PROJECT / "data" / part)
-        reference, short = "tutorial", "notebook, EPOCHS=1"
-        runs = {reference: in_process("tutorial", folder, EPOCHS=1 if quick else 10, **data)}
-        runs[short] = in_process("notebook", folder, EPOCHS=1, **data)
+        tutorial = data | {"EPOCHS": 1 if quick else 10, "LATENT_DIM": 20}
+        walks = {"tutorial recipe": run(folder, "tutorial", tutorial, walks=True)}
+        short = [run(folder, "notebook", data | {"EPOCHS": 1})]
+        for step, (settings, directions) in STEPS.items():
+            given = {"directions": directions, "walks": True}
+            walks[step] = run(folder, "notebook", data | settings, **given)
+        short.append(run(folder, "notebook", data | {"EPOCHS": 1}))
+        whole = [run_whole(folder, data) for _ in range(2)]
+        seeds, texts, beside = {}, {}, []
         if not quick:
-            runs["notebook, default"] = in_process("notebook", folder, **data)
-            # A few seconds are soon disturbed: the median of three, apart from each other.
-            trials = [runs[short], in_process("notebook", folder, EPOCHS=1, **data)]
-        if long:
-            runs[f"notebook, EPOCHS={long}"] = in_process("notebook", folder, EPOCHS=long, **data)
-        if not quick:
-            trials.append(in_process("notebook", folder, EPOCHS=1, **data))
-            runs[short] = sorted(trials, key=lambda run: run["seconds"][-1])[1]
-        small = {"EPOCHS": 1} if quick else {}
-        parts = {
-            "cold": run_whole(folder, **data, **small),
-            "saved": run_whole(folder, **data, **small),
+            seeds = {"seed 0": walks["+ temperature"]}
+            for seed in range(1, 5):
+                settings = data | {"SEED": seed}
+                seeds[f"seed {seed}"] = run(folder, "notebook", settings, walks=True)
+            beside = [run_beside(folder, data, spins) for spins in (None, "1000")]
+        short.append(run(folder, "notebook", data | {"EPOCHS": 1}))
+        short.sort(key=lambda one: one["seconds"][-1])
+        runs = {"tutorial recipe": walks["tutorial recipe"]}
+        runs |= {
+            "notebook, EPOCHS=1": short[1],
+            "notebook, default": walks["+ temperature"],
         }
-        interpolation = in_process("interpolation", folder, **data, **small)
-    print(f"\n{machine()}\n\n{table(runs, reference)}\n")
-    print("| whole notebook, seconds | from nothing | with saved weights |\n| --- | --- | --- |")
-    for part in parts["cold"]:
-        print(f"| {part} | {parts['cold'][part]:.1f} | {parts['saved'][part]:.1f} |")
-    for title, left_out in {"all": "none", "all but Part 5": "Part 5"}.items():
-        cold, saved = (
-            sum(seconds for part, seconds in parts[way].items() if not part.startswith(left_out))
-            for way in ("cold", "saved")
-        )
-        ratio = cold / runs[reference]["seconds"][-1]
-        print(f"| {title} | {cold:.1f} = {ratio:.2f} T | {saved:.1f} |")
-    for judge, measured in interpolation.items():
-        print(f"\n{judge}:\n\n{interpolation_table(measured)}")
-    if not quick:
-        found = {"machine": machine(), "runs": runs, "whole": parts, "interpolation": interpolation}
-        results.write_text(json.dumps(found, indent=1) + "\n")
-        fill(found)
-        draw(runs, PROJECT / "figures" / "benchmark.png")
+        if long:
+            settings = data | {"EPOCHS": long}
+            runs[f"notebook, EPOCHS={long}"] = run(folder, "notebook", settings)
+    reference = runs["tutorial recipe"]["seconds"][-1]
+    texts["headline"], texts["training"] = headline(walks), training_table(runs)
+    texts["judge"] = walks_table(walks, "judge")
+    texts["second judge"] = walks_table(walks, "second judge")
+    cold, warm = (f"{each:.0f} s = {each / reference:.2f} T" for each in whole)
+    texts["machine"] = (
+        f"{machine()} The whole notebook: {cold}; with weights saved {warm}."
+    )
+    if seeds:
+        texts["seeds"] = walks_table(seeds, "judge")
+        names = ["as PyTorch has it", "GOMP_SPINCOUNT=1000, as in the notebook"]
+        rows = [
+            [n, *(f"{s:.1f}" for s in pair)]
+            for n, pair in zip(names, beside, strict=True)
+        ]
+        head = ["one epoch, seconds", "alone", "beside another training"]
+        texts["beside"] = markdown(head, rows)
+    return texts
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small, on the sample; writes nothing")
-    parser.add_argument(
-        "--long", type=int, metavar="EPOCHS", help="train once more, for so many epochs"
-    )
-    parser.add_argument("--fill", action="store_true", help="only put results.json into the READMEs")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
+    parser.add_argument("--long", type=int, metavar="EPOCHS", help="train once more")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        kind, settings, out = arguments.child
-        Path(out).write_text(json.dumps(child(kind, json.loads(settings))))
-    elif arguments.fill:
-        fill(json.loads((PROJECT / "benchmarks" / "results.json").read_text()))
+        words, out = arguments.child
+        Path(out).write_text(json.dumps(child(*json.loads(words))))
     else:
-        bench(arguments.quick, arguments.long)
+        texts = bench(arguments.quick, arguments.long)
+        for name, text in texts.items():
+            print(f"\n{name}:\n\n{text}")
+        if not arguments.quick:
+            fill(texts)

@@ -1,22 +1,21 @@
-"""Run the notebook in a process of its own, which a test may kill, starve or rob of its rights."""
+"""Run the notebook in a process of its own, which a test may kill or starve."""
 
 import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 LOGS = tempfile.TemporaryDirectory()
 CONTEXT = multiprocessing.get_context("forkserver")
-# Imported once, in the process from which all others are forked: that saves eight seconds each time.
+# Imported once, in the process from which all others are forked: that saves seconds.
 CONTEXT.set_forkserver_preload(
     ["torch", "torchvision", "matplotlib.pyplot", "ipywidgets", "typst", "IPython"]
 )
 
 
-def work(folder, log, pipe, settings, patches, before, repeat, order, prepare):
-    """Run the cells of HW9.ipynb, as this project has it, in `folder`; tell the pipe which begins."""
+def work(folder, log, pipe, settings, before, repeat, order, prepare):
+    """Run the cells of HW9.ipynb in `folder`, as a kernel does; say which begins."""
     from conftest import read_cells
 
     output = os.open(log, os.O_WRONLY)
@@ -28,12 +27,13 @@ def work(folder, log, pipe, settings, patches, before, repeat, order, prepare):
     from traitlets.config import Config
 
     matplotlib.use("agg")
-    config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
+    config = Config({"InteractiveShell": {"colors": "nocolor"}})
+    config.HistoryManager.enabled = False  # no file of it
     shell = InteractiveShell.instance(config=config)
     cells = read_cells()
     for name in order or cells:
         if name in before:
-            before[name](folder)
+            before[name]()
         pipe.send(name)
         for _ in range(repeat):
             result = shell.run_cell(cells[name], store_history=True)
@@ -41,7 +41,6 @@ def work(folder, log, pipe, settings, patches, before, repeat, order, prepare):
             if not result.success:
                 os._exit(1)
         shell.user_ns.update(settings if name == "settings" else {})
-        shell.user_ns.update(patches.get(name, {}))
         if name == "imports" and prepare:
             prepare(shell.user_ns)
     pipe.send("end")
@@ -50,23 +49,13 @@ def work(folder, log, pipe, settings, patches, before, repeat, order, prepare):
 class Child:
     """A run of the notebook in another process."""
 
-    def __init__(self, folder, settings, patches=None, before=None, repeat=1, order=None, prepare=None):
-        """Begin. `before`: {cell: function of the folder}; `prepare`: what to do after the imports."""
+    def __init__(self, folder, settings, before=None, repeat=1, order=None, prepare=None):
+        """Begin. `before`: {cell: function}; `prepare`: what to do after the imports."""
         file, self.log_file = tempfile.mkstemp(dir=LOGS.name)
         os.close(file)
         self.pipe, other = CONTEXT.Pipe()
-        given = (
-            folder,
-            self.log_file,
-            other,
-            settings,
-            patches or {},
-            before or {},
-            repeat,
-            order,
-            prepare,
-        )
-        self.process = CONTEXT.Process(target=work, args=given)
+        given = folder, self.log_file, other, settings, before or {}, repeat, order
+        self.process = CONTEXT.Process(target=work, args=(*given, prepare))
         self.process.start()
         other.close()
 
@@ -75,17 +64,12 @@ class Child:
         while (name := self.pipe.recv()) != cell:
             assert name != "end", f"there is no cell {cell}"
 
-    def wait_for_part(self, folder):
-        """Wait until a file is being written in a folder."""
-        while self.process.is_alive() and not list(folder.glob(".part*")):
-            time.sleep(0.0005)
-
     def kill(self):
         """Kill it at once, as a machine that goes down would."""
         self.process.kill()
         self.process.join()
 
-    def ends(self, seconds=180):
+    def ends(self, seconds=120):
         """Wait for its end; return whether all cells ran."""
         self.process.join(seconds)
         alive = self.process.is_alive()

@@ -1,4 +1,4 @@
-"""Lift the notebook's cells into tests: its definitions, and a run of them all on the sample."""
+"""Lift the notebook's cells into tests: its definitions, and a run on the sample."""
 
 import ast
 import contextlib
@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_configure(config):
-    """Name the marks of long tests; let all be interrupted, even if pytest is in the background."""
+    """Name the marks of long tests; let all be interrupted, even in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "faults: provokes a fault in a run of its own, and takes long")
-    config.addinivalue_line("markers", "browser: runs the notebook in JupyterLab in Chromium")
+    for mark in ("faults: provokes a fault in a run of its own", "browser: JupyterLab"):
+        config.addinivalue_line("markers", mark)
 
 
 def read_cells(path=PROJECT / "HW9.ipynb"):
@@ -34,7 +34,7 @@ def read_cells(path=PROJECT / "HW9.ipynb"):
 
 
 def committed(path):
-    """Return a file as committed or about to be, whatever has been run in this folder since."""
+    """Return a file as committed or staged, whatever has been run here since."""
     shown = subprocess.run(["git", "show", f":{path}"], cwd=PROJECT, capture_output=True)
     if shown.returncode:
         pytest.skip("not a git checkout")
@@ -44,27 +44,28 @@ def committed(path):
 def outside_make():
     """Return the environment without what a `make` above these tests has put there."""
     inside = ("MAKE", "MFLAGS", "REQUIREMENTS", "VENV")
-    return {name: value for name, value in os.environ.items() if not name.startswith(inside)}
+    return {k: value for k, value in os.environ.items() if not k.startswith(inside)}
 
 
 def run_cell(source, name, namespace):
     """Run a cell's source as a kernel does: tracebacks and `inspect` find its lines."""
     file = f"<cell {name}>"
-    source += "\n"  # as a kernel has it; the recipe of saved weights holds each function as it stands
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    source += "\n"  # as a kernel has it: the digest of saved weights holds the source
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     exec(compile(source, file, "exec"), namespace)
 
 
 def definitions(source):
-    """Return only the imports, functions, classes and CONSTANTS of a cell."""
+    """Return only the imports, functions, classes, CONSTANTS and template of a cell."""
+    whole = ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef
 
     def kept(node):
         if isinstance(node, ast.Assign):
             name = getattr(node.targets[0], "id", "")
-            return name.isupper() or name == "units"
-        return isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
+            return name.isupper() or name in ("units", "template")
+        return isinstance(node, whole)
 
-    return "\n\n".join(ast.unparse(node) for node in ast.parse(source).body if kept(node))
+    return "\n\n".join(map(ast.unparse, filter(kept, ast.parse(source).body)))
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +82,8 @@ def hw9():
 def sample(hw9):
     """Return the sample's two splits, read as the notebook reads them."""
     root, whole = PROJECT / "data" / "sample", hw9.ToTensor()
-    return types.SimpleNamespace(
-        train=hw9.MNIST(root, True, whole), test=hw9.MNIST(root, False, whole)
-    )
+    train, test = (hw9.MNIST(root, part, whole) for part in (True, False))
+    return types.SimpleNamespace(train=train, test=test)
 
 
 @pytest.fixture
@@ -104,16 +104,17 @@ class Run:
         import torch
 
         def watch(module, inputs):
-            first = isinstance(module, torch.nn.Conv2d) and inputs[0].shape[1:] == (1, 28, 28)
+            first = isinstance(module, torch.nn.Conv2d) and module.in_channels == 1
             if first and torch.is_grad_enabled():
                 seen = self.trained_on.setdefault(module, [])
                 seen.append(inputs[0].detach().cpu().numpy())
 
         plt.close("all")
-        output, hook = io.StringIO(), torch.nn.modules.module.register_module_forward_pre_hook(watch)
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(watch)
+        output, redirect = io.StringIO(), contextlib.redirect_stdout
+        with pytest.MonkeyPatch.context() as patch, redirect(output):
             patch.chdir(folder)
-            for name in list(self.cells)[: list(self.cells).index("explore") + 1]:
+            for name in list(self.cells)[: list(self.cells).index("listing")]:
                 run_cell(self.cells[name], name, self.names)
                 if name == "settings":
                     self.names.update(settings)
@@ -133,13 +134,15 @@ class Run:
 
     def figures(self):
         """Return {name: bytes} of the figures written."""
-        return {path.name: path.read_bytes() for path in (self.folder / "figures").iterdir()}
+        files = (self.folder / "figures").iterdir()
+        return {path.name: path.read_bytes() for path in files}
 
 
 def run_on_sample(folder):
     """Run the notebook once, small, in a new folder."""
     shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
-    return Run(folder, NETID="abc123", DATASET="sample", EPOCHS=1, LATENT_DIM=8, BATCH_SIZE=256)
+    settings = {"NETID": "abc123", "DATASET": "sample", "EPOCHS": 1}
+    return Run(folder, **settings, LATENT_DIM=8, BATCH_SIZE=256)
 
 
 @pytest.fixture(scope="session")
@@ -151,5 +154,5 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_again(tmp_path_factory, run):
-    """Return a second run with the same settings in another folder, trained from nothing too."""
+    """Return a second run with the same settings, trained from nothing too."""
     return run_on_sample(tmp_path_factory.mktemp("again"))

@@ -1,35 +1,29 @@
-"""Data: damaged files are found, fetched again, or asked for; the sample is what the script makes."""
+"""Data: only checked files are trained on; what is missing is fetched or asked for."""
 
 import contextlib
 import gzip
 import hashlib
 import http.server
-import inspect
 import runpy
 import shutil
+import socket
 import threading
 import time
 
 import numpy as np
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, read_cells, run_cell
+from torchvision.datasets import MNIST
 
 RAW = PROJECT / "data" / "sample" / "MNIST" / "raw"
-
-
-@pytest.fixture
-def stored(tmp_path):
-    """Return a data folder that holds the sample as if it were MNIST, and its sizes and md5s."""
-    folder = tmp_path / "MNIST" / "raw"
-    shutil.copytree(RAW, folder)
-    md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    return tmp_path, {name: ((folder / name).stat().st_size, md5[name]) for name in md5}
+MNISTS = list(MNIST.resources)
+PATIENCE = 0.5
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
-    """A mirror that serves the files of a folder; the first part of the address says how."""
+    """A mirror of a folder's files; the first part of the address says how it is."""
 
-    folder, protocol_version = None, "HTTP/1.0"
+    folder = None
 
     def log_message(self, *_):
         """Be silent."""
@@ -38,276 +32,228 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         """Answer as a mirror in trouble would."""
         _, how, name = self.path.split("/")
         content = (self.folder / name).read_bytes()
-        if how in ("403", "404", "500"):
+        if how in ("404", "500"):
             return self.send_error(int(how))
         if how == "silent":
-            return time.sleep(2)
+            return time.sleep(4 * PATIENCE)
         if how == "portal":
             content = b"<!DOCTYPE html><html>Log in to the network</html>"
         self.send_response(200)
         self.send_header("Content-Length", len(content))
         self.end_headers()
-        if how == "cut":
-            content = content[: len(content) // 2]
+        with contextlib.suppress(ConnectionError):  # who only asks where it is hangs up
+            self.wfile.write(content[:1000] if how in ("cut", "stalls") else content)
         if how == "stalls":
-            self.wfile.write(content[:1000])
-            return time.sleep(2)
-        parts = 8 if how in ("slow", "drips") else 1
-        for part in range(parts):
-            with contextlib.suppress(ConnectionError):  # whoever only asks for the address hangs up
-                self.wfile.write(
-                    content[part * len(content) // parts : (part + 1) * len(content) // parts]
-                )
-            time.sleep({"slow": 0.05, "drips": 0.3}.get(how, 0))
-
-
-@contextlib.contextmanager
-def serving(folder):
-    """Serve a folder's files on loopback; yield the server's address."""
-    handler = type("Handler", (Mirror,), {"folder": folder})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=[0.01], daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
+            time.sleep(4 * PATIENCE)
 
 
 def archive(folder):
-    """Write the sample's archives to a folder; return [(name, md5)] of them, as torchvision has it."""
-    folder.mkdir(exist_ok=True)
+    """Write the sample's archives to a folder; return [(name, md5)] of them."""
+    folder.mkdir(parents=True, exist_ok=True)
     for path in RAW.glob("*-ubyte"):
-        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1, mtime=0))
-    return [
-        (path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())
-    ]
+        packed = gzip.compress(path.read_bytes(), 1, mtime=0)
+        (folder / f"{path.name}.gz").write_bytes(packed)
+    files = sorted(folder.glob("*.gz"))
+    return [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in files]
 
 
-@pytest.fixture(scope="session")
-def archives(tmp_path_factory):
-    """Return a folder with the sample's archives, and their names and md5s."""
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Serve the sample's archives on loopback; return folder, [(name, md5)], address."""
     folder = tmp_path_factory.mktemp("served")
-    return folder, archive(folder)
+    resources = archive(folder)
+    handler = type("Handler", (Mirror,), {"folder": folder})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, args=[0.01], daemon=True).start()
+        yield folder, resources, f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
 
 
 @pytest.fixture
-def mirrors(hw9, archives, monkeypatch):
-    """Return a function that makes torchvision's mirrors such as are in trouble, or not ("good")."""
-    folder, md5 = archives
-    with serving(folder) as address:
-        addresses = {"refused": "http://127.0.0.1:9/", "no such host": "http://nowhere.invalid/"}
+def mirrors(hw9, served, monkeypatch):
+    """Return a function that gives torchvision such mirrors, and the sample as MNIST.
 
-        def choose(*kinds):
-            chosen = [addresses.get(kind, f"{address}/{kind}/") for kind in kinds]
-            monkeypatch.setattr(hw9.MNIST, "mirrors", chosen)
-            monkeypatch.setattr(hw9.MNIST, "resources", md5)
+    "refuses" is a port at which nobody listens."""
+    _, resources, address = served
+    patience = socket.getdefaulttimeout()
 
-        yield choose
+    def choose(*kinds):
+        own = {"refuses": "http://127.0.0.1:9/"}
+        chosen = [own.get(kind, f"{address}/{kind}/") for kind in kinds]
+        monkeypatch.setattr(hw9.MNIST, "mirrors", chosen)
+        monkeypatch.setattr(hw9.MNIST, "resources", resources)
+
+    yield choose
+    socket.setdefaulttimeout(patience)
 
 
 @pytest.fixture
-def offline(hw9, monkeypatch):
-    """Let torchvision's only mirror be a port that refuses."""
-    monkeypatch.setattr(hw9.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+def root(served, tmp_path):
+    """Return a data folder in which the archives lie."""
+    shutil.copytree(served[0], tmp_path / "data" / "MNIST" / "raw")
+    return tmp_path / "data"
 
 
-def of_hundred(name, content):
-    """Return an MNIST file cut to its first 100 images or labels, consistently."""
-    size = 784 if "images" in name else 1
-    header = content[: 16 if "images" in name else 8]
-    return header[:4] + (100).to_bytes(4, "big") + header[8:] + content[len(header) :][: 100 * size]
+def load(hw9, root):
+    """Load MNIST; assert that it is what the mirror has, byte for byte."""
+    train, test = hw9.load_mnist(root, PATIENCE)
+    for split, name in ((train, "train"), (test, "t10k")):
+        images, labels = (RAW / f"{name}-images-idx3-ubyte").read_bytes(), split.targets
+        assert split.data.numpy().tobytes() == images[16:]
+        kept = (RAW / f"{name}-labels-idx1-ubyte").read_bytes()[8:]
+        assert labels.numpy().astype(np.uint8).tobytes() == kept
 
 
 DAMAGES = {
-    "empty": lambda name, content: b"",
-    "3 bytes": lambda name, content: content[:3],
-    "web page": lambda name, content: b"<!DOCTYPE html><html>Log in to the network</html>",
-    "header only": lambda name, content: content[: 16 if "images" in name else 8],
-    "cut": lambda name, content: content[: len(content) // 2],
-    "labels fewer than images": lambda name, content: content[:-1],
-    "100 images": of_hundred,
-    "one bit": lambda name, content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "web page": lambda content: b"<!DOCTYPE html><html>Log in to the network</html>",
+    "one bit": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
 }
-NAMES = [path.name for path in sorted(RAW.iterdir())]
 
 
-def damage(path, how):
-    """Damage one file, plain or packed; a packed one may be damaged before it was packed, or after."""
-    if how == "missing":
-        return path.unlink()
-    inside = path.suffix == ".gz" and how in ("100 images", "labels fewer than images", "header only")
-    content = gzip.decompress(path.read_bytes()) if inside else path.read_bytes()
-    content = DAMAGES[how](path.name, content)
-    path.write_bytes(gzip.compress(content, 1) if inside else content)
+def test_archives_put_there_by_hand_need_no_network(hw9, root, mirrors, capsys):
+    mirrors("refuses")
+    load(hw9, root)
+    assert capsys.readouterr().out.count(".gz found\n") == 4
 
 
-@pytest.mark.parametrize("how", ["missing", *DAMAGES])
-@pytest.mark.parametrize("name", NAMES)
-def test_damaged_file_is_fetched_again(hw9, stored, mirrors, capsys, name, how):
-    root, files = stored
+@pytest.mark.parametrize("how", [*DAMAGES, "missing"])
+def test_what_is_damaged_or_missing_is_fetched(hw9, root, mirrors, capsys, how):
     mirrors("good")
-    damage(root / "MNIST" / "raw" / name, how)
-    assert list(hw9.damaged_files(root / "MNIST" / "raw", files)) == [name]
-    assert hw9.find_data("mnist", root, files) == ("mnist", root)
-    assert hw9.damaged_files(root / "MNIST" / "raw", files) == {}
-    assert capsys.readouterr().out.count(f"{name} ") == 1
+    for name in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        path = root / "MNIST" / "raw" / name
+        content = path.read_bytes()
+        path.unlink()
+        if how in DAMAGES:
+            path.write_bytes(DAMAGES[how](content))
+    load(hw9, root)
+    told = "missing" if how == "missing" else "damaged"
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[-1] for line in lines) == sorted(["found", told] * 2)
+    assert f"train-images-idx3-ubyte.gz {told}" in lines
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("mirror", ["good", "refused"])
-def test_damaged_archive_is_fetched_again_or_named(hw9, stored, archives, mirrors, name, how, mirror):
-    root, files = stored
-    folder, packed = root / "MNIST" / "raw", f"{name}.gz"
-    (folder / name).unlink()
-    shutil.copy(archives[0] / packed, folder)
-    damage(folder / packed, how)
-    mirrors(mirror)
-    if mirror == "good":
-        assert hw9.find_data("mnist", root, files) == ("mnist", root)
-        assert (folder / name).read_bytes() == (RAW / name).read_bytes()
-    else:
-        with pytest.raises(RuntimeError, match=rf"(?s)refused.*put .*{packed}.* into .*MNIST.raw"):
-            hw9.find_data("mnist", root, files)
-        assert not (folder / name).exists()
+@pytest.mark.parametrize("name", [path.name for path in RAW.glob("*-ubyte")])
+def test_an_unpacked_file_cut_short_is_unpacked_again(hw9, root, mirrors, name):
+    mirrors("refuses")
+    load(hw9, root)
+    path = root / "MNIST" / "raw" / name
+    path.write_bytes(path.read_bytes()[:-100])
+    load(hw9, root)
 
 
-def test_archives_put_there_by_hand_need_no_network(hw9, tmp_path, archives, mirrors, stored):
-    root = tmp_path / "by hand"
-    shutil.copytree(archives[0], root / "MNIST" / "raw")
-    mirrors("refused")
-    assert hw9.find_data("mnist", root, stored[1]) == ("mnist", root)
+@pytest.mark.parametrize("trouble", ["refuses", "404", "500", "portal", "cut"])
+def test_a_mirror_in_trouble_is_left_for_the_next(hw9, tmp_path, mirrors, trouble):
+    mirrors(trouble, "good")
+    load(hw9, tmp_path)
 
 
-TROUBLES = ["refused", "no such host", "404", "403", "500", "silent", "cut", "stalls", "portal"]
-
-
-@pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_mirror_in_trouble_is_left_for_the_next(hw9, stored, mirrors, capsys, trouble):
-    root, files = stored
-    shutil.rmtree(root / "MNIST")
+@pytest.mark.parametrize("trouble", ["silent", "stalls"])
+def test_a_silent_mirror_costs_no_more_than_patience(hw9, tmp_path, mirrors, trouble):
+    """The next mirror's files, or the error below; and the next try is not misled."""
     mirrors(trouble, "good")
     start = time.perf_counter()
-    hw9.fetch_mnist(root, files, patience=0.5)
-    assert time.perf_counter() - start < 10
-    assert hw9.damaged_files(root / "MNIST" / "raw", files) == {}
-    shown = capsys.readouterr()
-    assert "100%" in shown.out and not shown.err, "a bar, and nothing in red"
+    with contextlib.suppress(RuntimeError):
+        load(hw9, tmp_path)
+    assert time.perf_counter() - start < 4 * PATIENCE
+    mirrors("good")
+    load(hw9, tmp_path)
+
+
+TROUBLES = "refuses", "404", "500", "portal", "cut", "silent", "stalls"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_no_mirror_is_one_error_that_says_what_to_do(hw9, stored, mirrors, trouble):
-    root, files = stored
-    shutil.rmtree(root / "MNIST")
-    mirrors(trouble, "refused")
-    with pytest.raises(RuntimeError) as raised:
-        hw9.fetch_mnist(root, files, patience=0.5)
-    words = str(raised.value)
-    assert "\n" not in words and str(root / "MNIST" / "raw") in words
-    assert all(mirror in words for mirror in hw9.MNIST.mirrors)
-    assert all(f"{name}.gz" in words for name in files)
-
-
-def test_a_slow_mirror_is_waited_for(hw9, stored, mirrors, capsys):
-    root, files = stored
-    shutil.rmtree(root / "MNIST")
-    mirrors("slow", "refused")
-    start = time.perf_counter()
-    hw9.fetch_mnist(root, files, patience=0.2)
-    assert time.perf_counter() - start > 1, "five times as long as a mirror may be silent"
-    assert "100%" in capsys.readouterr().out
-
-
-def test_no_mirror_may_be_silent_for_longer_than_half_a_minute(hw9):
-    patience = inspect.signature(hw9.fetch_mnist).parameters["patience"].default
-    assert 2 * patience <= 30, "torchvision tries https, then http"
-
-
-def test_sound_files_need_no_network(hw9, stored, offline, capsys):
-    root, files = stored
-    assert hw9.find_data("auto", root, files) == ("mnist", root)
-    assert capsys.readouterr().out == ""
-
-
-def test_mnist_offline_says_what_to_put_where(hw9, tmp_path, offline):
-    with pytest.raises(RuntimeError) as raised:
-        hw9.find_data("mnist", tmp_path, hw9.MNIST_FILES)
+def test_no_mirror_is_one_error_that_says_what_to_do(hw9, tmp_path, mirrors, trouble):
+    mirrors(trouble)
+    with pytest.raises(RuntimeError, match="^No MNIST: ") as raised:
+        hw9.load_mnist(tmp_path, PATIENCE)
     words = str(raised.value)
     assert str(tmp_path / "MNIST" / "raw") in words
-    for name in hw9.MNIST_FILES:
-        assert f"{name}.gz" in words
+    assert all(hw9.MNIST.mirrors[0] + name in words for name, _ in hw9.MNIST.resources)
 
 
-def test_auto_offline_goes_on_with_the_sample_and_says_so(hw9, tmp_path, offline, capsys):
-    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "sample")
-    assert hw9.find_data("auto", tmp_path, hw9.MNIST_FILES) == ("sample", tmp_path / "sample")
-    assert "PREVIEW" in capsys.readouterr().out
+@pytest.fixture
+def offline(hw9, mirrors, tmp_path, monkeypatch):
+    """Return a function that runs the cell "data" where only the sample is."""
+    mirrors("refuses")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
+
+    def run(dataset):
+        names = dict(vars(hw9), DATASET=dataset)
+        run_cell(read_cells()["data"], "data", names)
+        return names
+
+    return run
 
 
-def test_auto_offline_without_a_sample_is_the_same_error(hw9, tmp_path, offline, capsys):
-    with pytest.raises(RuntimeError, match=r"train-images-idx3-ubyte\.gz"):
-        hw9.find_data("auto", tmp_path, hw9.MNIST_FILES)
-    assert "Going on" not in capsys.readouterr().out
+@pytest.mark.parametrize("dataset", ["auto", "sample"])
+def test_without_mnist_the_sample_is_a_preview(offline, sample, capsys, dataset):
+    names = offline(dataset)
+    assert names["mnist_train"].data.equal(sample.train.data)
+    assert names["mnist_test"].data.equal(sample.test.data)
+    assert names["little"] and "PREVIEW" in capsys.readouterr().out
 
 
-def test_no_sample_is_one_clear_error(hw9, tmp_path):
-    with pytest.raises(RuntimeError, match="no sample"):
-        hw9.find_data("sample", tmp_path, hw9.MNIST_FILES)
+def test_mnist_offline_is_an_error_not_the_sample(offline):
+    with pytest.raises(RuntimeError, match=r"into data.MNIST.raw.*train-images-idx3-"):
+        offline("mnist")
 
 
-def test_known_files_are_mnists(hw9):
-    """The sizes follow from MNIST's format; the README lists the very same files."""
-    images = {"train-images-idx3-ubyte": 60_000, "t10k-images-idx3-ubyte": 10_000}
-    labels = {"train-labels-idx1-ubyte": 60_000, "t10k-labels-idx1-ubyte": 10_000}
-    sizes = {name: 16 + 784 * n for name, n in images.items()} | {
-        name: 8 + n for name, n in labels.items()
-    }
-    assert {name: size for name, (size, _) in hw9.MNIST_FILES.items()} == sizes
+def test_with_mnist_there_is_no_preview(hw9, root, mirrors, monkeypatch):
+    mirrors("refuses")
+    monkeypatch.chdir(root.parent)
+    names = dict(vars(hw9), DATASET="auto")
+    run_cell(read_cells()["data"], "data", names)
+    assert names["little"] == "" and len(names["mnist_train"]) == 5000
+
+
+def test_the_readme_lists_mnists_archives(hw9):
     readme = (PROJECT / "data" / "README.md").read_text()
-    for name, (size, md5) in hw9.MNIST_FILES.items():
-        assert f"`{name}.gz`" in readme
-        assert f"{size:,} | `{md5}`" in readme
-    for name, md5 in hw9.MNIST.resources:
-        assert f"`{name}` | " in readme and md5 in readme
-
-
-def test_sample_is_small_and_has_all_digits(sample):
-    assert sum(path.stat().st_size for path in RAW.iterdir()) <= 5e6
-    assert sorted(set(sample.train.targets.tolist())) == list(range(10))
-    assert sorted(set(sample.test.targets.tolist())) == list(range(10))
+    assert all(f"`{name}`" in readme and md5 in readme for name, md5 in MNISTS)
 
 
 def test_sample_is_what_the_script_makes(sample):
+    """Small, of all digits; another matplotlib may shade an edge differently."""
+    assert sum(path.stat().st_size for path in RAW.iterdir()) <= 5e6
+    for split in (sample.train, sample.test):
+        assert sorted(set(split.targets.tolist())) == list(range(10))
     with contextlib.redirect_stdout(None):
         script = runpy.run_path(str(PROJECT / "data" / "make_sample.py"))
-        images, labels = script["make_split"](200, seed=0)
-        again, _ = script["make_split"](200, seed=0)
-    assert (images == again).all()
-    assert (labels == sample.train.targets[:200].numpy()).all()
-    # Another version of matplotlib may shade an edge differently.
-    assert np.abs(images.astype(float) - sample.train.data[:200].numpy()).mean() < 1
+        images, labels = script["make_split"](100, seed=0)
+    assert (labels == sample.train.targets[:100].numpy()).all()
+    assert np.abs(images.astype(float) - sample.train.data[:100].numpy()).mean() < 1
 
 
 def test_tensors_are_what_a_dataloader_gives(hw9, sample):
     images, labels = hw9.as_tensors(sample.test, "cpu")
-    loader = hw9.torch.utils.data.DataLoader(sample.test, batch_size=50)
-    batch, digits = next(iter(loader))
-    assert images.dtype == batch.dtype and hw9.torch.equal(images[:50], batch)
-    assert hw9.torch.equal(labels[:50], digits)
+    batch, digits = next(iter(hw9.DataLoader(sample.test, batch_size=50)))
+    assert images.dtype == hw9.torch.float32 and images.shape == (1000, 1, 28, 28)
+    assert images[:50].equal(batch) and labels[:50].equal(digits)
+    assert images.min() == 0 and images.max() == 1
 
 
-def test_memory_loader_yields_each_image_once_per_epoch(hw9):
+def test_each_image_comes_once_per_epoch_shuffled(hw9):
     images, labels = hw9.torch.arange(10.0).reshape(10, 1, 1, 1), hw9.torch.arange(10)
-    hw9.torch.manual_seed(3)
-    loader = hw9.MemoryLoader(images, labels, 4)
-    epochs = [
-        [pair for batch in loader for pair in zip(*map(list, batch), strict=True)] for _ in range(2)
-    ]
-    assert len(loader) == 3
-    for epoch in epochs:
-        assert sorted(int(label) for _, label in epoch) == list(range(10))
-        assert all(int(image) == int(label) for image, label in epoch)
-    assert [int(label) for _, label in epochs[0]] != [int(label) for _, label in epochs[1]]
-    hw9.torch.manual_seed(3)
-    same = hw9.MemoryLoader(images, labels, 4)
-    assert [int(digit) for _, batch in same for digit in batch] == [
-        int(label) for _, label in epochs[0]
-    ]
+    loader, epochs = hw9.make_loader(images, labels, 4), []
+    for seed in (3, 4, 3):
+        hw9.torch.manual_seed(seed)
+        batches = list(loader)
+        assert [len(digits) for _, digits in batches] == [4, 4, 2] and len(loader) == 3
+        assert all(x.flatten().equal(digits.float()) for x, digits in batches)
+        epochs.append(hw9.torch.cat([digits for _, digits in batches]).tolist())
+    assert sorted(epochs[0]) == list(range(10)) and epochs[0] == epochs[2] != epochs[1]
+
+
+def test_validation_is_the_last_twelfth_of_training(hw9, sample):
+    names = dict(vars(hw9), BATCH_SIZE=100)
+    names |= {"mnist_train": sample.train, "mnist_test": sample.test}
+    run_cell(read_cells()["loader"], "loader", names)
+    whole = sample.train.data[:, None] / 255
+    assert names["val_images"].cpu().equal(whole[-(5000 // 12) :])
+    assert names["train_images"].cpu().equal(whole[: -(5000 // 12)])
+    trained_on = sum(len(x) for x, _ in names["train_loader"])
+    assert trained_on == len(names["train_labels"]) == 5000 - 5000 // 12
+    assert sum(len(x) for x, _ in names["test_loader"]) == 1000
