@@ -12,17 +12,18 @@ BIN = $(VENV)/bin
 OURS = PYTHON VENV NETID LONG
 NETID ?= netid
 SETTINGS = $(filter-out $(OURS),$(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word)))))
-LOG = $(NETID)_HW9.log
 
 .PHONY: run test test-faults test-browser bench notebook lint format clean
 run: $(VENV)/ready HW9.ipynb
 	@for name in $(SETTINGS); do grep -q "\"$$name = " HW9.ipynb \
 		|| { echo "There is no setting $$name: see the notebook, section Settings."; exit 1; }; done
-	@trap 'echo "Stopped. Nothing is lost; make again starts anew."; exit 1' INT; \
-	$(BIN)/papermill HW9.ipynb "$(NETID)_HW9.ipynb" -r NETID "$(NETID)" \
+	@run=$$(mktemp -d); trap 'rm -rf "$$run"' EXIT; \
+	trap 'echo "Stopped. Nothing is lost; make again starts anew."; exit 1' INT; \
+	$(BIN)/papermill HW9.ipynb "$$run/HW9.ipynb" -r NETID "$(NETID)" \
 		$(foreach name,$(SETTINGS),-p $(name) "$($(name))") --no-progress-bar \
-		--stdout-file - --stderr-file - --log-level ERROR 2> "$(LOG)" \
-		|| { echo; tail -n 2 "$(LOG)"; exit 1; }; rm -f "$(LOG)"
+		--stdout-file - --stderr-file - --log-level ERROR 2> "$$run/log" \
+		&& mv "$$run/HW9.ipynb" "$(NETID)_HW9.ipynb" \
+		|| { echo; grep . "$$run/log" | tail -n 1; exit 1; }
 
 HW9.ipynb:
 	$(error HW9.ipynb is not here: give the notebook its name back)

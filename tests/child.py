@@ -9,12 +9,11 @@ from pathlib import Path
 LOGS = tempfile.TemporaryDirectory()
 CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once, in the process from which all others are forked: that saves seconds.
-CONTEXT.set_forkserver_preload(
-    ["torch", "torchvision", "matplotlib.pyplot", "ipywidgets", "typst", "IPython"]
-)
+PRELOAD = "torch torchvision matplotlib.pyplot ipywidgets typst IPython"
+CONTEXT.set_forkserver_preload(PRELOAD.split())
 
 
-def work(folder, log, pipe, settings, before, repeat, order, prepare):
+def work(folder, log, pipe, settings, prepare, order, before, repeat):
     """Run the cells of HW9.ipynb in `folder`, as a kernel does; say which begins."""
     from conftest import read_cells
 
@@ -31,8 +30,8 @@ def work(folder, log, pipe, settings, before, repeat, order, prepare):
     config.HistoryManager.enabled = False  # no file of it
     shell = InteractiveShell.instance(config=config)
     cells = read_cells()
-    for name in order or cells:
-        if name in before:
+    for name in order:
+        if name in (before or {}):
             before[name]()
         pipe.send(name)
         for _ in range(repeat):
@@ -41,7 +40,7 @@ def work(folder, log, pipe, settings, before, repeat, order, prepare):
             if not result.success:
                 os._exit(1)
         shell.user_ns.update(settings if name == "settings" else {})
-        if name == "imports" and prepare:
+        if name == "imports":
             prepare(shell.user_ns)
     pipe.send("end")
 
@@ -49,13 +48,13 @@ def work(folder, log, pipe, settings, before, repeat, order, prepare):
 class Child:
     """A run of the notebook in another process."""
 
-    def __init__(self, folder, settings, before=None, repeat=1, order=None, prepare=None):
-        """Begin. `before`: {cell: function}; `prepare`: what to do after the imports."""
+    def __init__(self, folder, settings, prepare, order, before=None, repeat=1):
+        """Begin. `prepare` names after the imports; `before`: {cell: function}."""
         file, self.log_file = tempfile.mkstemp(dir=LOGS.name)
         os.close(file)
         self.pipe, other = CONTEXT.Pipe()
-        given = folder, self.log_file, other, settings, before or {}, repeat, order
-        self.process = CONTEXT.Process(target=work, args=(*given, prepare))
+        given = folder, self.log_file, other, settings, prepare, order, before, repeat
+        self.process = CONTEXT.Process(target=work, args=given)
         self.process.start()
         other.close()
 
@@ -63,11 +62,6 @@ class Child:
         """Wait until a cell begins."""
         while (name := self.pipe.recv()) != cell:
             assert name != "end", f"there is no cell {cell}"
-
-    def kill(self):
-        """Kill it at once, as a machine that goes down would."""
-        self.process.kill()
-        self.process.join()
 
     def ends(self, seconds=120):
         """Wait for its end; return whether all cells ran."""

@@ -16,7 +16,7 @@ GOOD = {
 }
 NAMES = "", " ", ".", "..", ".abc", "../a", "a/b", "a\\b", "a b", "a:b", "ü", "a\n"
 BAD = {
-    "NETID": [*NAMES, "x" * 65, "\u202eabc", "a\0", None, ["abc"]],
+    "NETID": [*NAMES, "x" * 65, "\u202eabc", "a\0", ["abc"]],
     "SEED": [-1, 1.0, "0", None, True, 2**32],
     "EPOCHS": [0, -3, 1.5, "ten", True],
     "BATCH_SIZE": [0, -1, 12.8, "128", False],
@@ -24,7 +24,7 @@ BAD = {
     "LATENT_DIM": [1, 0, -1, 2.5, "24", True],
     "CORNER_DISTANCE": [-1, -0.1, float("nan"), float("inf"), "5", None, True],
     "TEMPERATURE": [0, -1, float("nan"), float("inf"), "cold", True],
-    "DATASET": ["", "MNIST", None, 1, ["mnist"]],
+    "DATASET": ["", "MNIST", None, ["mnist"]],
 }
 
 

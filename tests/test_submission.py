@@ -1,397 +1,214 @@
-"""The PDF: pages, figures, every character of the code; and whose code it is."""
+"""The PDF: pages, figures, and every character of the code that ran, once."""
 
-import shutil
-import subprocess
-import unicodedata
+import io
+import random
+import types
 
-import nbformat
 import pypdf
+import pypdfium2
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from conftest import read_cells, run_cell
 
-HOSTILE = {
-    "long": "x = '" + "abcdefghij" * 30 + "'",
-    "long with spaces": "y = [" + ", ".join(f"value_{i}" for i in range(80)) + "]",
-    "dashes": "z = '" + "a-" * 150 + "'",
-    "greek": "# αβγ Ω ∑ ≤ → ← ⇒ ∀ é ü ß",
-    "tabs": "def f():\n\treturn 1\t# after a tab",
-    "typst": "# $x$ <label> @ref *bold* _it_ \\ #let x = 1 = heading // comment /* */ [a] {b}",
-    "backticks": "s = '```' + \"``\" + '`'",
-    "quotes": 't = """it\'s""" + r\'\\n\'',
-    "magics": "%matplotlib inline\n!ls -la\n%%time",
-    "blank": "a = 1\n\n\n\nb = 2\n    \nc = 3",
-    "ligatures": "assert a != b -> c == d >= e <= f ... fi fl ffi www",
-}
+CELLS = list(read_cells().values())
+ADVANCE = 0.602 * 8  # of DejaVu Sans Mono at 8 points
 
 
-def notebook_of(*sources, headings=()):
-    """Return a notebook of these code cells, with headings before them."""
-    cells = [nbformat.v4.new_markdown_cell(heading) for heading in headings]
-    return nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(s) for s in sources])
+def squeeze(text):
+    """Return the text without spaces, tabs and ends of lines."""
+    return text.translate(dict.fromkeys(map(ord, " \t\n")))
+
+
+def body(page):
+    """Return the lines of a page of code, as pypdf reads it, but header and footer."""
+    return page.extract_text().split("\n")[1:-1]
+
+
+def ink(page):
+    """Return where a page is not white: the first and last (y, x), in points."""
+    y, x = (page.render(grayscale=True).to_numpy().squeeze() < 250).nonzero()
+    return y.min(), x.min(), y.max(), x.max()
+
+
+def set_code(hw9, listing):
+    """Typeset cells without figures; return the PDF, its text, what that must be."""
+    data = {"netid": "abc123", "preview": "", "figures": {}, "cells": listing}
+    pdf, expected = hw9.typeset(hw9.template, data), ""
+    for cell in listing:
+        lines = enumerate(cell["code"].split("\n"), cell["first"])
+        expected += cell["heading"] + "".join(f"{n}{line}" for n, line in lines)
+    pages = map(body, pypdf.PdfReader(io.BytesIO(pdf)).pages)
+    text = squeeze("".join(line for lines in pages for line in lines))
+    return pypdfium2.PdfDocument(pdf), text, squeeze(expected)
+
+
+POOLS = [
+    [chr(c) for c in range(0x20, 0x7F)],
+    [chr(c) for c in range(0x180) if chr(c).isprintable()],
+    [chr(c) for c in (*range(10), *range(11, 0x20), *range(0x7F, 0xA1), 0xAD)],
+    [
+        *"#$*_`@<>[]{}/\\=-~'\"",
+        "```",
+        "#let x = 1",
+        "#{",
+        "$x$",
+        "//",
+        "/*",
+        "<a>",
+        "@b",
+    ],
+    [*"\u200b\u200d\u202e\u2066\ufeff\u0301\u2028\u2029\xa0\xad", "אב", "ع"],
+    [*"αΩ∑≤→你好界", "🎉", "👩\u200d🔬", "\ud800", "\udfff", "\U0010ffff", "\ue000"],
+    ["\t", " ", "    ", "if x:", "a", "é", "1", "%time", "!ls", "?"],
+]
+
+
+def hostile(seed, lines=60):
+    """Return random cells, each line from one pool, some of them very long."""
+    rng, sizes = random.Random(seed), [0, 1, 5, 20, 60, 120, 400]
+    text = [rng.choices(rng.choice(POOLS), k=rng.choice(sizes)) for _ in range(lines)]
+    text.insert(rng.randrange(lines), "x" * 5000)
+    cells = ["\n".join(map("".join, text[k : k + 6])) for k in range(0, len(text), 6)]
+    return [f"# cell {seed}.{k}\n{cell}" for k, cell in enumerate(cells)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_character_is_lost_nor_runs_off_the_page(hw9, seed):
+    """Each is in the listing, itself or as its escape; and all that on the pages."""
+    source = hostile(seed)
+    listing = hw9.list_code(["", *source])
+    for cell, part in zip(source, listing, strict=True):
+        left = squeeze(part["code"])
+        for character in squeeze(cell.strip()):
+            escape = ascii(character)[1:-1]
+            known = character if left.startswith(character) else escape
+            assert left.startswith(known), (character, left[:20])
+            left = left[len(known) :]
+        assert left == ""
+    document, text, expected = set_code(hw9, listing)
+    assert text == expected
+    for top, left, bottom, right in map(ink, document):
+        assert top > 18 and left > 36 and bottom < 774 and right < 576
+
+
+def test_a_last_version_stands_where_its_cell_first_ran(hw9, capsys):
+    ran = ["", "# one\na = 1", "# Part 1 · Data\nb", "# one\na = 3", "  \n"]
+    listing = hw9.list_code([*ran, "# Parameters\nc"])
+    told = ["# one\na = 3", "# Part 1 · Data\nb", "# Parameters\nc"]
+    assert [part["code"] for part in listing] == told
+    assert [part["first"] for part in listing] == [1, 3, 5]
+    none, title, given = [part["heading"] for part in listing]
+    assert none == "" and title == "Part 1 · Data" and "Settings given" in given
+    _, text, expected = set_code(hw9, listing)
+    assert text == expected and "last version" in capsys.readouterr().out
+    hw9.list_code(ran[:3])
+    assert capsys.readouterr().out == ""
+
+
+def test_indents_and_blank_lines_are_kept(hw9):
+    source = "def f():\n    if x:\n\n\treturn 1\nf()"
+    document, _, _ = set_code(hw9, hw9.list_code([source]))
+    text = document[0].get_textpage()
+    places = [text.get_text_bounded().index(word) for word in ("def", "if x", "return")]
+    (x0, y0), (x1, y1), (x2, y2) = [text.get_charbox(k, loose=True)[:2] for k in places]
+    assert x1 - x0 == pytest.approx(4 * ADVANCE, abs=0.5) and x1 == pytest.approx(x2)
+    assert y1 - y2 == pytest.approx(2 * (y0 - y1), abs=1)
 
 
 @pytest.fixture(scope="module")
-def figures(hw9, tmp_path_factory):
-    """Return {caption: file} of two figures, and make their folder the current one."""
-    folder = tmp_path_factory.mktemp("pdf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        figure = hw9.interpolation_figure(hw9.torch.rand(10, 9, 28, 28), [[1, 2]] * 10, preview=False)
-        for name in ("one", "two"):
-            hw9.save_figure(figure, hw9.Path(name))
-        yield {"Same digit": hw9.Path("one.pdf"), "Different digits": hw9.Path("two.pdf")}
+def submit(run):
+    """Return a function that runs Part 6 as a kernel would, on a run on the sample."""
+    history = types.SimpleNamespace(input_hist_raw=["", *CELLS])
+    shell = types.SimpleNamespace(history_manager=history)
 
-
-@pytest.fixture
-def submit(hw9, figures, tmp_path):
-    """Return a function that typesets a notebook, checks the PDF, and returns its path and parts."""
-
-    def submit(notebook, preview=False, netid="abc123"):
-        parts = hw9.list_code(notebook, hw9.LISTING)
-        pdf = hw9.typeset(
-            hw9.FIGURE_PAGES + hw9.CODE_PAGES, netid, "HW9.ipynb", figures, parts, preview
-        )
-        hw9.check_pdf(pdf, parts)
-        path = tmp_path / "out.pdf"
-        path.write_bytes(pdf)
-        return path, parts
+    def submit(change=str, **changed):
+        names = run.names | {"get_ipython": lambda: shell} | changed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(run.folder)
+            for name in ("listing", "template", "save"):
+                run_cell(change(read_cells()[name]), name, names)
 
     return submit
 
 
-def text_of(path, first=1):
-    """Return what one can select in a PDF from page `first` on."""
-    command = ["pdftotext", "-enc", "UTF-8", "-raw", "-f", str(first), path, "-"]
-    return subprocess.run(command, capture_output=True, check=True).stdout.decode()
+@pytest.fixture(scope="module")
+def submission(run, submit):
+    """Return the PDF of a run, as if on MNIST, opened by two libraries."""
+    submit(preview="", NETID="abc123")
+    path = run.folder / "abc123_HW9.pdf"
+    return pypdfium2.PdfDocument(path), pypdf.PdfReader(path).pages
 
 
-def squeeze(text):
-    """Return the text without white space."""
-    return "".join(text.split())
-
-
-def test_pages(submit):
-    path, _ = submit(notebook_of(*["print(1)\n" * 60] * 3))
-    pages = pypdf.PdfReader(path).pages
-    assert {tuple(page.mediabox) for page in pages} == {(0, 0, 612, 792)}
+def test_pages(submission):
+    """Two figures, the code; no title page, no blank page, not too many to read."""
+    document, pages = submission
+    assert 4 <= len(document) <= 11
+    assert {page.get_size() for page in document} == {(612, 792)}
     texts = [page.extract_text() for page in pages]
-    assert "Same digit" in texts[0] and "print(1)" not in texts[0]
-    assert "Different digits" in texts[1] and "print(1)" not in texts[1]
-    assert all("print(1)" in text for text in texts[2:]), "no page is blank"
-    assert all("abc123" in text and "HW9.ipynb" in text for text in texts[2:])
-    assert [text.split()[-1] for text in texts[2:]] == [str(n) for n in range(3, len(pages) + 1)]
+    assert texts[0].startswith("Same digit") and texts[1].startswith("Different digits")
+    for number, text in enumerate(texts[2:], 3):
+        head, *code, foot = text.split("\n")
+        assert "abc123" in head and "PREVIEW" not in head and foot == str(number)
+        assert len(code) > 10, "no page is blank"
 
 
-@pytest.mark.skipif(not shutil.which("pdfimages"), reason="needs poppler-utils")
-def test_images_are_not_resampled(submit):
-    path, _ = submit(notebook_of("a = 1"))
-    listing = subprocess.run(["pdfimages", "-list", path], capture_output=True, check=True, text=True)
-    sizes = [line.split()[:5] for line in listing.stdout.splitlines()[2:]]
-    for page in ("1", "2"):
-        images = [size for size in sizes if size[0] == page and size[2] == "image"]
-        assert len(images) == 90 and all(size[3:5] == ["28", "28"] for size in images)
+def test_figures_are_as_large_as_the_page_allows(submission):
+    for page in list(submission[0])[:2]:
+        top, left, bottom, right = ink(page)
+        assert (right - left) * (bottom - top) > 0.7 * 612 * 792
+        assert top > 18 and left > 18 and bottom < 774 and right < 594
 
 
-@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
-@pytest.mark.parametrize("name", HOSTILE)
-def test_no_character_is_lost(submit, name):
-    source = HOSTILE[name]
-    path, parts = submit(notebook_of("first = 0", source))
-    assert squeeze(parts[1]["code"]) == squeeze(source), "nothing needed an escape"
-    text = squeeze(text_of(path, first=3))
-    for number, line in enumerate(source.split("\n"), 2):
-        assert squeeze(f"{number}{line}") in text
+def test_rows_are_of_same_digits_then_of_different_ones(submission):
+    texts = [page.extract_text() for page in submission[1][:2]]
+    rows = [[x.split("→") for x in text.split("\n") if "→" in x] for text in texts]
+    same, different = ([(int(a), int(b)) for a, b in page] for page in rows)
+    assert same == [(digit, digit) for digit in range(10)]
+    assert len(different) == 10 and all(a != b for a, b in different)
 
 
-ANY = st.characters(exclude_categories=())  # lone surrogates too
-TYPST = st.sampled_from(
-    ["#", "$", "*", "_", "`", "```", "<a>", "@a", "//", "/*", "*/", "\\", "[", "]", "#let x"]
-)
-LINES = st.one_of(
-    st.text(ANY, max_size=60),
-    st.text(st.characters(categories=["Cc", "Cf", "Mn", "Zs"]), max_size=30),
-    st.lists(st.one_of(TYPST, st.text("ab1 ", max_size=4)), max_size=20).map("".join),
-    st.builds(
-        lambda text, times: (text * times)[:5000], st.text(ANY, min_size=1, max_size=50), st.just(5000)
-    ),
-    st.text("abcdefghij =()[].,'+-", max_size=300),
-)
-CELLS = st.lists(LINES, min_size=1, max_size=6).map("\n".join)
+def test_no_line_of_our_code_is_cut(submission):
+    left = (squeeze(line) for page in submission[1][2:] for line in body(page))
+    for number, line in enumerate("\n".join(CELLS).split("\n"), 1):
+        assert f"{number}{squeeze(line)}" in left, line
 
 
-def lose_nothing(hw9, source):
-    """Typeset a cell; assert that the PDF's text holds all of it, read by two libraries."""
-    notebook = notebook_of("first = 0", source)
-    parts = hw9.list_code(notebook, hw9.LISTING)
-    pdf = hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "abc123", "HW9.ipynb", {}, parts, False)
-    with hw9.pdfium.PdfDocument(pdf) as document:
-        assert hw9.check_code(list(document), parts) == []
-    code = parts[1]["code"]
-    assert all(c in code or ascii(c)[1:-1] in code or c == "\t" for c in source.rstrip("\n"))
-    command = ["pdftotext", "-enc", "UTF-8", "-raw", "-", "-"]
-    text = subprocess.run(command, input=pdf, capture_output=True, check=True).stdout.decode()
-    text = squeeze(text.replace("\f", ""))
-    for line in code.split("\n"):
-        if len(line) < 80:  # a longer one may go over pages, whose header and footer are read with it
-            assert squeeze(line) in text
+def test_code_is_large_enough_in_one_column(submission):
+    for page, read in list(zip(*submission, strict=True))[2:]:
+        text = page.get_textpage()
+        boxes = [text.get_charbox(k, loose=True) for k in range(text.count_chars())]
+        boxes = [box for box in boxes if 38 < box[1] < 741 and box[2] > box[0]]
+        assert min(box[2] - box[0] for box in boxes) > 0.995 * ADVANCE
+        heights = {round(box[1]) for box in boxes}
+        assert len(heights) >= len(body(read)), "no two lines side by side"
 
 
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+def test_bookmarks_and_title(submission):
+    titles = [mark.get_title() for mark in submission[0].get_toc()]
+    assert titles[0].startswith("Same digit") and titles[1].startswith("Different")
+    parts = [title[:6] for title in titles if title.startswith("Part ")]
+    assert parts == [f"Part {k}" for k in range(1, 7)]
+    about = submission[0].get_metadata_dict()
+    assert "HW9" in about["Title"] and about["Author"] == "abc123"
 
 
-@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
-@settings(max_examples=25, derandomize=True, **QUIET)
-@given(source=CELLS)
-def test_random_cells_are_typeset(hw9, figures, source):
-    lose_nothing(hw9, source)
+def test_a_preview_says_so_in_its_name_on_its_pages_and_below(run, submit, capsys):
+    submit(NETID="xyz789")
+    assert "PREVIEW, no submission: made from a small" in capsys.readouterr().out
+    assert not (run.folder / "xyz789_HW9.pdf").exists()
+    pages = pypdf.PdfReader(run.folder / "xyz789_HW9_PREVIEW.pdf").pages
+    assert all("PREVIEW" in page.extract_text().split("\n")[0] for page in pages[2:])
+    assert all("PREVIEW" in page.extract_text() for page in pages[:2])
 
 
-@pytest.mark.faults
-@settings(max_examples=500, **QUIET)
-@given(source=CELLS)
-def test_500_random_cells_are_typeset(hw9, figures, source):
-    lose_nothing(hw9, source)
+def test_the_last_line_says_whether_it_is_ready(submit, capsys):
+    for netid, told in {"netid": "set NETID", "abc123": "ready to hand in"}.items():
+        submit(preview="", NETID=netid)
+        last = capsys.readouterr().out.strip().split("\n")[-1]
+        assert last.startswith(f"{netid}_HW9.pdf: ") and told in last
 
 
-@settings(max_examples=200, derandomize=True, **QUIET)
-@given(netid=st.text(ANY, max_size=80))
-def test_a_random_netid_is_refused_or_safe_as_a_name(hw9, netid):
-    from test_settings import GOOD
-
-    try:
-        hw9.check_settings(GOOD | {"NETID": netid})
-    except ValueError as error:
-        assert "NETID" in str(error) and str(error).isprintable()
-    else:
-        assert netid.isascii() and not set(netid) & set('/\\:*?"<>|\0 ') and netid not in (".", "..")
-
-
-@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs poppler-utils")
-@pytest.mark.parametrize(
-    ("character", "escape"),
-    [
-        ("你", r"\u4f60"),
-        ("🎉", r"\U0001f389"),
-        ("א", r"\u05d0"),
-        ("e\u0301", r"e\u0301"),
-        ("\u200b", r"\u200b"),
-        ("\u202e", r"\u202e"),
-        ("\ud800", r"\ud800"),
-        ("\xa0", r"\xa0"),
-        ("\x07", r"\x07"),
-        ("\x0c", r"\x0c"),
-    ],
-)
-def test_what_the_font_lacks_is_escaped(submit, character, escape):
-    path, _ = submit(notebook_of(f"before = 1  # x{character}y\nafter = 2"))
-    text = squeeze(text_of(path, first=3))
-    assert f"1before=1#x{escape}y" in text and "2after=2" in text
-
-
-def test_lines_stay_on_the_page(hw9, submit):
-    path, _ = submit(notebook_of(*HOSTILE.values()))
-    document = hw9.pdfium.PdfDocument(path)
-    for page in list(document)[2:]:
-        ink = page.render(scale=1, grayscale=True).to_numpy().squeeze() < 200
-        columns = ink[50:740].any(0)
-        assert not columns[:35].any() and not columns[577:].any(), "nothing runs off the page"
-        assert not columns[302:310].any(), "nor from one column into the other"
-    document.close()
-
-
-def test_headings_are_headings_and_outputs_are_dropped(hw9, submit):
-    notebook = notebook_of("print('in')", headings=["# Top\nprose\n## Below\n```\n# code\n```"])
-    notebook.cells.append(nbformat.v4.new_markdown_cell("## The end\nHere is no code."))
-    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="OUTPUT")]
-    path, parts = submit(notebook)
-    headings = [(part["level"], part["heading"]) for part in parts if "heading" in part]
-    assert headings == [(1, "Top"), (2, "Below")]
-    assert "OUTPUT" not in text_of(path) and "prose" not in text_of(path)
-    with hw9.pdfium.PdfDocument(path) as document:
-        outline = [
-            (mark.level, mark.get_title(), mark.get_dest().get_index()) for mark in document.get_toc()
-        ]
-    figures = [(0, "Same digit", 0), (0, "Different digits", 1)]
-    assert outline == [*figures, (0, "Code", 2), (1, "Top", 2), (2, "Below", 2)]
-
-
-def test_the_document_says_what_it_is(submit):
-    """Title, author and language are set; each figure has a text for those who cannot see it."""
-    path, _ = submit(notebook_of("a = 1"), netid="xyz789")
-    reader = pypdf.PdfReader(path)
-    assert reader.metadata.title == "HW9 · xyz789" and reader.metadata.author == "xyz789"
-    assert reader.trailer["/Root"]["/Lang"] == "en"
-    texts = []
-
-    def look(node):
-        if isinstance(node, pypdf.generic.ArrayObject):
-            return [look(child.get_object()) for child in node]
-        if isinstance(node, pypdf.generic.DictionaryObject):
-            texts.append(node.get("/Alt"))
-            look(node.get("/K", pypdf.generic.NullObject()).get_object())
-
-    look(reader.trailer["/Root"]["/StructTreeRoot"])
-    texts = [text for text in texts if text]
-    assert [text.split(":")[0] for text in texts] == ["Same digit", "Different digits"]
-    assert all("real test images" in text for text in texts)
-
-
-def test_ends_and_interpolates_differ_in_black_and_white(hw9, submit):
-    """A black frame, at least a point wide, around the two outer images and around no other."""
-    path, _ = submit(notebook_of("a = 1"))
-    with hw9.pdfium.PdfDocument(path) as document:
-        page = document[0].render(scale=4, grayscale=True).to_numpy().squeeze()
-    middle = page[page.shape[0] // 2 - 600 : page.shape[0] // 2 + 600]
-    dark = (middle < 60).mean(0) > 0.7  # columns of pixels that frames fill, nearly from row to row
-    lines = [run for run in "".join("x" if d else " " for d in dark).split() if len(run) >= 4]
-    assert len(lines) == 4
-
-
-def test_no_heading_is_left_alone_at_the_bottom(submit):
-    for lines in range(60, 90, 3):
-        cells = [
-            nbformat.v4.new_code_cell("a = 1\n" * lines),
-            nbformat.v4.new_markdown_cell("## Lonely"),
-        ]
-        path, _ = submit(
-            nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell("b = 2\nc = 3")])
-        )
-        for page in pypdf.PdfReader(path).pages[2:]:
-            text = page.extract_text()
-            assert "Lonely" not in text or "b = 2" in text
-
-
-def test_missing_code_is_noticed(hw9, figures):
-    parts = hw9.list_code(notebook_of("one = 1\ntwo = 2"), hw9.LISTING)
-    pdf = hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "abc123", "HW9.ipynb", figures, parts, False)
-    parts[0]["code"] += "\nthree = 3"
-    with pytest.raises(RuntimeError, match="line 3 of the code is missing"):
-        hw9.check_pdf(pdf, parts)
-
-
-def test_missing_figure_is_noticed(hw9, figures):
-    parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
-    figure = hw9.plt.figure(figsize=(7.7, 9.9))
-    figure.savefig("empty.pdf")
-    wrong = {"Same": hw9.Path("empty.pdf"), "Different": next(iter(figures.values()))}
-    with pytest.raises(RuntimeError, match="0 images"):
-        hw9.check_pdf(
-            hw9.typeset(hw9.FIGURE_PAGES + hw9.CODE_PAGES, "a", "b", wrong, parts, False), parts
-        )
-
-
-def test_wrong_paper_is_noticed(hw9, figures):
-    parts = hw9.list_code(notebook_of("one = 1"), hw9.LISTING)
-    template = (hw9.FIGURE_PAGES + hw9.CODE_PAGES).replace('"us-letter"', '"a4"')
-    with pytest.raises(RuntimeError, match="US Letter"):
-        hw9.check_pdf(hw9.typeset(template, "a", "b", figures, parts, False), parts)
-
-
-def test_preview_says_so_on_the_pages(submit):
-    path, _ = submit(notebook_of("a = 1\n" * 200), preview=True)
-    assert all("PREVIEW" in page.extract_text() for page in pypdf.PdfReader(path).pages[2:])
-    path, _ = submit(notebook_of("a = 1\n" * 200), preview=False)
-    assert "PREVIEW" not in text_of(path)
-
-
-def test_the_whole_notebook_is_typeset(hw9, submit):
-    from conftest import PROJECT
-
-    notebook = nbformat.read(PROJECT / "HW9.ipynb", as_version=4)
-    path, _ = submit(notebook)
-    assert len(pypdf.PdfReader(path).pages) <= 2 + 10 and path.stat().st_size < 2e6
-    text = squeeze(unicodedata.normalize("NFC", text_of(path, first=3)))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert all(squeeze(line) in text for line in cell.source.split("\n"))
-
-
-def test_the_notebook_that_ran_is_found(hw9):
-    mine, other = notebook_of("a = 1", "b = 2", "c = 3"), notebook_of("a = 1", "x = 9")
-    ran = ["", "a = 1", "b = 2"]
-    for order in ([("other", other), ("mine", mine)], [("mine", mine), ("other", other)]):
-        assert hw9.find_notebook(order, ran)[0] == "mine"
-    with pytest.raises(FileNotFoundError, match="save it"):
-        hw9.find_notebook([("other", other)], ["", "something else"])
-    with pytest.raises(FileNotFoundError, match="save it"):
-        hw9.find_notebook([], ran)
-
-
-def test_a_copy_with_a_cell_more_is_not_taken_for_it(hw9):
-    """As papermill leaves one, with the settings that it was given."""
-    mine, copy = notebook_of("a = 1", "b = 2"), notebook_of("a = 1", "NETID = 'me'", "b = 2")
-    for order in ([("mine", mine), ("copy", copy)], [("copy", copy), ("mine", mine)]):
-        assert hw9.find_notebook(order, ["a = 1", "b = 2"])[0] == "mine"
-        assert hw9.find_notebook(order, ["a = 1", "NETID = 'me'", "b = 2"])[0] == "copy"
-
-
-def test_which_of_two_is_asked_if_they_hold_as_much(hw9):
-    mine = notebook_of("NETID = 'netid'", "a = 1")
-    theirs = notebook_of("NETID = 'another'", "a = 1")
-    ran = ["", "NETID = 'me'", "a = 1"]
-    with pytest.raises(FileNotFoundError, match=r"mine\.ipynb or theirs\.ipynb.*Save.*move"):
-        hw9.find_notebook([("mine.ipynb", mine), ("theirs.ipynb", theirs)], ran)
-    ran[1] = "NETID = 'netid'"
-    assert hw9.find_notebook([("theirs.ipynb", theirs), ("mine.ipynb", mine)], ran)[1] is mine
-    copy = notebook_of("NETID = 'netid'", "a = 1")
-    assert hw9.find_notebook([("mine.ipynb", mine), ("copy.ipynb", copy)], ran)[1] is mine
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"cells": 3}', b"PK\x03\x04"])
-def test_a_broken_notebook_beside_it_does_not_matter(hw9, tmp_path, content):
-    (tmp_path / "A.ipynb").write_bytes(content)
-    nbformat.write(notebook_of("a = 1"), tmp_path / "HW9.ipynb")
-    assert hw9.find_notebook(hw9.open_notebooks(tmp_path, {}), ["a = 1"])[0] == "HW9.ipynb"
-
-
-def test_notebooks_are_looked_for_where_each_program_says(hw9, tmp_path, monkeypatch):
-    for name in ("HW9 (1).ipynb", "elsewhere/vscode.ipynb", "elsewhere/jupyter.ipynb"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        nbformat.write(notebook_of(f"name = {name!r}"), tmp_path / name)
-
-    def names(variables):
-        return [name for name, _ in hw9.open_notebooks(tmp_path, variables)]
-
-    assert names({}) == ["HW9 (1).ipynb"]
-    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "elsewhere" / "jupyter.ipynb"))
-    assert names({}) == ["jupyter.ipynb", "HW9 (1).ipynb"]
-    vscode = {"__vsc_ipynb_file__": str(tmp_path / "elsewhere" / "vscode.ipynb")}
-    assert names(vscode) == ["vscode.ipynb", "jupyter.ipynb", "HW9 (1).ipynb"]
-    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "renamed.ipynb"))
-    assert names({}) == ["HW9 (1).ipynb"]
-
-
-def test_colabs_live_notebook_comes_first(hw9, tmp_path, monkeypatch):
-    import sys
-    import types
-
-    live = notebook_of("live = 1")
-    colab, message = types.ModuleType("google.colab"), types.ModuleType("google.colab._message")
-    message.blocking_request = lambda request, timeout_sec: (
-        {"ipynb": live} if request == "get_ipynb" else None
-    )
-    colab._message = message
-    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
-    monkeypatch.setitem(sys.modules, "google.colab", colab)
-    monkeypatch.setitem(sys.modules, "google.colab._message", message)
-    (_, notebook), *_ = hw9.open_notebooks(tmp_path, {})
-    assert notebook.cells[0].source == "live = 1"
-    message.blocking_request = lambda request, timeout_sec: None  # what it answers after the timeout
-    assert list(hw9.open_notebooks(tmp_path, {})) == []
-
-
-@pytest.mark.parametrize(
-    ("ran", "expected"),
-    [
-        (["a = 1", "b = 2", "c = 3"], []),
-        (["a = 1", "b = 2  ", "c = 3\n"], []),
-        (["a = 1", "b = 7", "c = 3"], ["In[2] ran", "code cell 2 is saved"]),
-        (["a = 1", "c = 3"], ["code cell 2 is saved"]),
-        (["a = 1", "b = 7", "a = 1", "b = 2", "c = 3"], []),
-    ],
-)
-def test_differences_between_run_and_file_are_told(hw9, ran, expected):
-    words = hw9.unsaved_changes(notebook_of("a = 1", "b = 2", "c = 3", "d = 4"), ["", *ran])
-    assert all(part in words for part in expected)
-    assert bool(words) == bool(expected)
+def test_wrong_paper_is_not_saved(run, submit, submission):
+    before = (run.folder / "abc123_HW9.pdf").read_bytes()
+    with pytest.raises(RuntimeError, match="Not saved"):
+        submit(lambda s: s.replace('"us-letter"', '"a4"'), preview="", NETID="abc123")
+    assert (run.folder / "abc123_HW9.pdf").read_bytes() == before
