@@ -1,7 +1,8 @@
-"""Make data/sample: 5,000 training and 1,000 test images of digits, in MNIST's own raw format.
+"""Make data/sample: 5,000 training and 1,000 test images, in MNIST's own raw format.
 
-The digits are drawn from fonts that matplotlib ships, each with a random slant, rotation, size, stroke
-width and elastic distortion, so that the notebook and its tests can run without a network.
+The digits are drawn from fonts that matplotlib ships, each with a random slant,
+rotation, size, stroke width and elastic distortion, so that the notebook and its tests
+can run without a network.
 Run: python data/make_sample.py
 """
 
@@ -39,13 +40,15 @@ def outline(digit, font):
     file = Path(get_data_path(), "fonts", "ttf", f"{font}.ttf")
     text = TextPath((0, 0), str(digit), size=100, prop=FontProperties(fname=file))
     # Four times the vertices, so that the distortion can bend straight strokes too.
-    path = Outline.make_compound_path(*(Outline(p).interpolated(4) for p in text.to_polygons()))
+    path = Outline.make_compound_path(
+        *(Outline(p).interpolated(4) for p in text.to_polygons())
+    )
     low, high = path.vertices.min(0), path.vertices.max(0)
     return Outline((path.vertices - (low + high) / 2) / (high - low).max(), path.codes)
 
 
 def distort(points, rng):
-    """Bend points (n, 2) by a smooth random field, then slant, rotate, stretch and scale them."""
+    """Bend points (n, 2) by a smooth random field; slant, rotate and stretch them."""
     for _ in range(3):
         wave, phase = rng.normal(0, 3, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
         points = points + rng.normal(0, 0.025, 2) * np.sin(points @ wave + phase)
@@ -55,9 +58,10 @@ def distort(points, rng):
 
 
 def draw(path, rng):
-    """Return one image (28, 28) of uint8: white ink on black, centred by its mass as MNIST's are."""
+    """Return an image (28, 28) of uint8, white on black, centred by its mass."""
     points = distort(path.vertices, rng)
-    points *= 20 / (points.max(0) - points.min(0)).max()  # as MNIST's: at most 20 pixels high or wide
+    # As MNIST's: at most 20 pixels high or wide.
+    points *= 20 / (points.max(0) - points.min(0)).max()
     side = SIDE * SCALE
     renderer = RendererAgg(side, side, 72)
     pen = renderer.new_gc()
@@ -73,7 +77,7 @@ def draw(path, rng):
 
 
 def make_split(count, seed):
-    """Return images (count, 28, 28) and labels (count,), uint8; image i depends on (seed, i) alone."""
+    """Return images (count, 28, 28), labels (count,), uint8; i depends on (seed, i)."""
     outlines = [[outline(digit, font) for font in FONTS] for digit in range(10)]
     images, labels = np.empty((count, SIDE, SIDE), np.uint8), np.empty(count, np.uint8)
     for i in tqdm(range(count), desc=f"seed {seed}", file=sys.stdout):
@@ -84,7 +88,7 @@ def make_split(count, seed):
 
 
 def write_split(folder, prefix, images, labels):
-    """Write one split as MNIST's two raw files: big-endian header (magic, sizes), then the bytes."""
+    """Write a split as MNIST's two raw files: a big-endian header, then the bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     header = struct.pack(">4I", 2051, *images.shape)
     (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())

@@ -118,14 +118,6 @@ def test_killed_while_training(run, copy, finished):
     assert_works(run(copy), copy, finished)
 
 
-def test_damaged_weights_are_trained_anew(run, copy, finished):
-    (path,) = (copy / "data" / "weights").iterdir()
-    path.write_bytes(path.read_bytes()[:-1000])
-    child = run(copy)
-    assert_works(child, copy, finished)
-    assert f"{path.name} is damaged, so train anew" in child.log()
-
-
 def test_two_runs_at_once(run, finished, tmp_path):
     for child in [run(tmp_path), run(tmp_path)]:
         assert_works(child, tmp_path, finished)
