@@ -16,7 +16,7 @@ GOOD = {
 }
 NAMES = "", " ", ".", "..", ".abc", "../a", "a/b", "a\\b", "a b", "a:b", "ü", "a\n"
 BAD = {
-    "NETID": [*NAMES, "x" * 65, "\u202eabc", "a\0", ["abc"]],
+    "NETID": [*NAMES, "x" * 65, "\u202eabc", "a\0", ["abc"], 123, None],
     "SEED": [-1, 1.0, "0", None, True, 2**32],
     "EPOCHS": [0, -3, 1.5, "ten", True],
     "BATCH_SIZE": [0, -1, 12.8, "128", False],
