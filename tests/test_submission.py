@@ -2,6 +2,7 @@
 
 import io
 import random
+import shutil
 import types
 
 import pypdf
@@ -121,7 +122,12 @@ def submit(run):
     shell = types.SimpleNamespace(history_manager=history)
 
     def submit(change=str, **changed):
-        names = run.names | {"get_ipython": lambda: shell} | changed
+        names = run.names | {"get_ipython": lambda: shell}
+        for figure in ("same_figure", "different_figure"):  # as if of a real run
+            path = run.folder / names[figure]
+            names[figure] = names[figure].replace("_PREVIEW", "")
+            shutil.copy(path, run.folder / names[figure])
+        names |= changed
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(run.folder)
             for name in ("listing", "template", "save"):
@@ -204,6 +210,14 @@ def test_the_last_line_says_whether_it_is_ready(submit, capsys):
     for netid, told in {"netid": "set NETID", "abc123": "ready to hand in"}.items():
         submit(preview="", NETID=netid)
         assert told in capsys.readouterr().out.strip().split("\n")[-1]
+
+
+def test_a_figure_of_a_preview_is_never_ready(run, submit, submission, capsys):
+    before = (run.folder / "abc123_HW9.pdf").read_bytes()
+    submit(preview="", NETID="abc123", same_figure=run.names["same_figure"])
+    last = capsys.readouterr().out.strip().split("\n")[-1]
+    assert last.startswith("abc123_HW9_PREVIEW.pdf") and "no submission" in last
+    assert (run.folder / "abc123_HW9.pdf").read_bytes() == before
 
 
 def test_wrong_paper_is_not_saved(run, submit, submission):
