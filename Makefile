@@ -27,7 +27,6 @@ run: $(VENV)/ready HW9.ipynb
 
 HW9.ipynb:
 	$(error HW9.ipynb is not here: give the notebook its name back)
-
 test: $(VENV)/ready-test
 	$(BIN)/pytest -q tests -m "not faults and not browser"
 test-faults: $(VENV)/ready-test
