@@ -2,7 +2,7 @@
 #                  with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist
 #                  (all of them are in the notebook, section "Settings")
 # make test        run the tests; test-faults: provoke what may go wrong; test-browser
-# make bench       measure training and walks (LONG=100: and train for 100 epochs)
+# make bench       measure training and walks (LONG=20: and train for 20 epochs)
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 
