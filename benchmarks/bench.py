@@ -168,8 +168,7 @@ def run(folder, kind, settings, **more):
 
 def run_beside(folder, settings, spins):
     """Return seconds of one epoch alone and beside another training."""
-    environment = {"GOMP_SPINCOUNT": spins} if spins else {"GOMP_SPINCOUNT": "300000"}
-    given = {"environment": environment.items()}
+    given = {"environment": {"GOMP_SPINCOUNT": spins}}
     alone = run(folder, "notebook", settings | {"EPOCHS": 1}, **given)
     other, _ = start(folder, "notebook", settings | {"EPOCHS": 1000}, **given)
     time.sleep(12)  # until it trains
@@ -250,8 +249,8 @@ def headline(runs):
         "switches once": "two digits: switches once",
         "one of the two": "two digits: one of the two",
         "sharpness half way": "two digits: sharpness",
-        "within a digit: stays": "one digit: stays",
-        "Fréchet distance": "one digit: Fréchet distance, all the way",
+        "within: stays": "one digit: stays",
+        "within: Fréchet distance": "one digit: Fréchet distance, all the way",
     }
     rows = []
     for name, one in runs.items():
@@ -315,7 +314,7 @@ def bench(quick, long):
             for seed in range(1, 5):
                 settings = data | {"SEED": seed}
                 seeds[f"seed {seed}"] = run(folder, "notebook", settings, walks=True)
-            beside = [run_beside(folder, data, spins) for spins in (None, "1000")]
+            beside = [run_beside(folder, data, spins) for spins in ("300000", "1000")]
         short.append(run(folder, "notebook", data | {"EPOCHS": 1}))
         short.sort(key=lambda one: one["seconds"][-1])
         runs = {"tutorial recipe": walks["tutorial recipe"]}
@@ -346,7 +345,10 @@ def bench(quick, long):
     )
     if seeds:
         texts["seeds"] = walks_table(seeds, "judge")
-        names = ["as PyTorch has it", "GOMP_SPINCOUNT=1000, as in the notebook"]
+        names = [
+            "GOMP_SPINCOUNT=300000, its default",
+            "GOMP_SPINCOUNT=1000, as in the notebook",
+        ]
         rows = [
             [n, *(f"{s:.1f}" for s in pair)]
             for n, pair in zip(names, beside, strict=True)
