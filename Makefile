@@ -1,8 +1,8 @@
 # make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf and {NETID}_HW9.ipynb
-#                  with settings: make NETID=abc123 EPOCHS=20 DATASET=mnist
-#                  (all of them are in the notebook, section "Settings")
+#                  with those of its section "Settings": make NETID=abc123 EPOCHS=20
 # make test        run the tests; test-faults: provoke what may go wrong; test-browser
-# make bench       measure training and walks (LONG=20: and train for 20 epochs)
+# make bench       measure training and walks (LONG=100: and train for 100 epochs)
+# make peers       measure the autoencoders of a library likewise; nll: estimate log p(x)
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 
@@ -13,7 +13,7 @@ OURS = PYTHON VENV NETID LONG
 NETID ?= netid
 SETTINGS = $(filter-out $(OURS),$(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word)))))
 
-.PHONY: run test test-faults test-browser bench notebook lint format clean
+.PHONY: run test test-faults test-browser bench peers nll notebook lint format clean
 run: $(VENV)/ready HW9.ipynb
 	@for name in $(SETTINGS); do grep -q "\"$$name = " HW9.ipynb \
 		|| { echo "There is no setting $$name: see the notebook, section Settings."; exit 1; }; done
@@ -27,23 +27,23 @@ run: $(VENV)/ready HW9.ipynb
 
 HW9.ipynb:
 	$(error HW9.ipynb is not here: give the notebook its name back)
-test: $(VENV)/ready-test
+test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults and not browser"
-test-faults: $(VENV)/ready-test
-	$(BIN)/pytest -q tests -m faults
-test-browser: $(VENV)/ready-test
-	$(BIN)/pytest -q tests -m browser
-bench: $(VENV)/ready-test
+test-faults test-browser: test-%: $(VENV)/ready-tests $(VENV)/ready-benchmarks
+	$(BIN)/pytest -q tests -m $*
+bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
-notebook: $(VENV)/ready-test
+peers nll: $(VENV)/ready-tests $(VENV)/ready-benchmarks
+	$(BIN)/python benchmarks/$@.py
+notebook: $(VENV)/ready-tests
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
 	$(BIN)/python tests/tidy.py HW9.ipynb
 	$(BIN)/python benchmarks/walks.py
-lint: $(VENV)/ready-test
+lint: $(VENV)/ready-tests
 	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
 	$(BIN)/ruff format --check --config tests/ruff.toml tests benchmarks data
 	$(BIN)/pytest -q tests/test_notebook.py -k committed
-format: $(VENV)/ready-test
+format: $(VENV)/ready-tests
 	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests benchmarks data
 	$(BIN)/ruff format --config tests/ruff.toml tests benchmarks data
 
@@ -51,8 +51,8 @@ $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
-$(VENV)/ready-test: $(VENV)/ready tests/requirements.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r tests/requirements.txt
+$(VENV)/ready-%: %/requirements.txt $(VENV)/ready
+	$(BIN)/pip install -q --disable-pip-version-check -r $<
 	touch $@
 
 clean:

@@ -30,6 +30,7 @@ STEPS = {
     "+ corners": ({"TEMPERATURE": 1.0}, True),
     "+ temperature": ({}, True),
 }
+JUDGES = "judge", "second judge"
 
 
 class Timed:
@@ -96,7 +97,7 @@ def train_tutorial(names, settings):
     return curve, loader.seconds
 
 
-def measure_walks(names, settings):
+def measure_walks(names):
     """Return {judge: {kind: {measure: value}}} of straight lines, by Part 5's protocol.
 
     The second judge is of another kind (fully connected); nothing was chosen by it.
@@ -105,7 +106,7 @@ def measure_walks(names, settings):
     from torch import nn
 
     for first, last in [("sharp", "sharp"), ("walks", "pairs"), ("judge", "ways")]:
-        run_cells(names, first, last, settings)
+        run_cells(names, first, last, {})
     torch.manual_seed(1)
     see = nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU()
     second = nn.Sequential(nn.Sequential(*see), nn.Linear(128, 10))
@@ -113,7 +114,7 @@ def measure_walks(names, settings):
     fit = names["partial"](names["train_judge"], second, loader, 4)
     made_of = [len(names["images"])]
     names["load_or_train"]("second", second, [names["train_judge"]], made_of, 1, fit)
-    judges, found = {"judge": names["judge"], "second judge": second}, {}
+    judges, found = dict(zip(JUDGES, (names["judge"], second), strict=True)), {}
     t, reference = torch.arange(9) / 8, names["test_images"][names["others"]]
     for kind, chosen in names["pairs"].items():
         count = min(2000, len(names["half"]) // 2)
@@ -135,16 +136,15 @@ def child(kind, settings, directions, walks):
     names = {"__name__": "__main__"}
     if kind == "tutorial":
         curve, seconds = train_tutorial(names, settings)
-        names.update(settings, TEMPERATURE=1.0)
+        names["TEMPERATURE"] = 1.0
     else:
         curve, seconds = train_notebook(names, settings, directions)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {"curve": curve, "memory": memory}
     result["seconds"] = list(itertools.accumulate(seconds))
     if walks:
-        result["walks"] = measure_walks(
-            names, settings | {"TEMPERATURE": names["TEMPERATURE"]}
-        )
+        names["SEED"] = 0  # one judge and the same ends for all
+        result["walks"] = measure_walks(names)
     return result
 
 
@@ -231,39 +231,42 @@ def training_table(runs):
     return markdown(head, rows)
 
 
-def walks_table(runs, judge):
-    """Return a table of what one judge says of straight lines, a column per VAE."""
+def told(one, measure, judges):
+    """Return the value of a measure, by each judge if they differ."""
+    kind, key = measure.split(": ")
+    values = [one["walks"][judge][kind][key] for judge in judges]
+    texts = [f"{value:.1f}" if value > 5 else f"{value:.2f}" for value in values]
+    return " / ".join(dict.fromkeys(texts))
+
+
+def walks_table(runs):
+    """Return a table of what both judges say of straight lines, a column per VAE."""
     rows = [["−ELBO, nats", *(f"{sum(one['curve'][-1]):.2f}" for one in runs.values())]]
-    for kind, values in next(iter(runs.values()))["walks"][judge].items():
-        for name in values:
-            numbers = [one["walks"][judge][kind][name] for one in runs.values()]
-            rows.append([f"{kind}: {name}", *(f"{number:.2f}" for number in numbers)])
+    for kind, values in next(iter(runs.values()))["walks"]["judge"].items():
+        for measure in (f"{kind}: {name}" for name in values):
+            rows.append(
+                [measure, *(told(one, measure, JUDGES) for one in runs.values())]
+            )
     return markdown(["", *runs], rows)
 
 
-def headline(runs):
-    """Return the table of the README: what each step adds, by the notebook's judge."""
+def headline(runs, judges=JUDGES, seconds=False):
+    """Return a table of what matters most, a row for each VAE."""
     measures = {
-        "−ELBO, nats": lambda one: sum(one["curve"][-1]),
         "half way, Fréchet distance": "two digits: Fréchet distance, half way",
         "switches once": "two digits: switches once",
         "one of the two": "two digits: one of the two",
         "sharpness half way": "two digits: sharpness",
         "within: stays": "one digit: stays",
         "within: Fréchet distance": "one digit: Fréchet distance, all the way",
+        "error at the ends": "two digits: error at the ends",
     }
     rows = []
     for name, one in runs.items():
-        row = [name]
-        for measure in measures.values():
-            if callable(measure):
-                value = measure(one)
-            else:
-                kind, key = measure.split(": ")
-                value = one["walks"]["judge"][kind][key]
-            row.append(f"{value:.1f}" if value > 5 else f"{value:.2f}")
-        rows.append(row)
-    return markdown(["", *measures], rows)
+        bound = f"{sum(one['curve'][-1]):.1f}" if one["curve"][-1] else ""
+        row = [name, bound, *(told(one, each, judges) for each in measures.values())]
+        rows.append(row + [f"{one['seconds'][-1]:.0f}"] * seconds)
+    return markdown(["", "−ELBO, nats", *measures, *["seconds"] * seconds], rows)
 
 
 def machine():
@@ -326,9 +329,8 @@ def bench(quick, long):
             settings = data | {"EPOCHS": long}
             runs[f"notebook, EPOCHS={long}"] = run(folder, "notebook", settings)
     reference = runs["tutorial recipe"]["seconds"][-1]
-    texts["headline"], texts["training"] = headline(walks), training_table(runs)
-    texts["judge"] = walks_table(walks, "judge")
-    texts["second judge"] = walks_table(walks, "second judge")
+    texts["headline"] = headline(walks, JUDGES[:1])
+    texts["training"], texts["walks"] = training_table(runs), walks_table(walks)
     cold, warm = (f"{each:.0f} s = {each / reference:.2f} T" for each in whole)
     texts["machine"] = (
         f"{machine()} The whole notebook: {cold}; with weights saved {warm}."
@@ -344,7 +346,7 @@ def bench(quick, long):
         f"Training: {default}, one epoch {short}; the tutorial recipe {goal}."
     )
     if seeds:
-        texts["seeds"] = walks_table(seeds, "judge")
+        texts["seeds"] = headline(seeds)
         names = [
             "GOMP_SPINCOUNT=300000, its default",
             "GOMP_SPINCOUNT=1000, as in the notebook",

@@ -1,4 +1,4 @@
-"""The benchmark runs on the sample, and prints its tables."""
+"""The benchmarks run on the sample, and print their tables; log p(x) is one."""
 
 import subprocess
 import sys
@@ -6,11 +6,46 @@ import sys
 import pytest
 from conftest import PROJECT
 
+WORDS = {
+    "bench": ["tutorial", "textbook", "Fréchet distance, half way"],
+    "peers": ["VampPrior", "hyperspherical, bent", "VAE-GAN", "ours"],
+    "nll": ["log p(x) = ", "1,000 images"],
+}
+
 
 @pytest.mark.faults
-def test_quick_bench_prints_its_tables():
-    command = [sys.executable, "benchmarks/bench.py", "--quick"]
+@pytest.mark.parametrize("script", WORDS)
+def test_quick_benchmarks_print_their_tables(script):
+    command = [sys.executable, f"benchmarks/{script}.py", "--quick"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for words in ("tutorial", "textbook", "Fréchet distance, half way"):
+    for words in WORDS[script]:
         assert words in done.stdout
+
+
+def test_log_likelihood_agrees_with_an_integral(hw9, monkeypatch):
+    """One pixel depends on a code of one number, the others are even."""
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
+    from nll import log_likelihood
+
+    torch = hw9.torch
+    names = vars(hw9) | {"prior_means": torch.arange(10.0)[:, None] - 6}
+
+    def decoder(z):
+        even = torch.full((len(z), 783), 0.5)
+        return torch.cat([torch.sigmoid(z), even], 1).reshape(-1, 28, 28)
+
+    def encoder(x):
+        return torch.full((len(x), 1), -1.0), torch.full((len(x), 1), 3.0)
+
+    torch.manual_seed(0)
+    x = torch.zeros(2, 1, 28, 28)
+    x[1, 0, 0, 0] = 1
+    z = torch.linspace(-16, 14, 3001)
+    prior = (
+        hw9.distributions.Normal(names["prior_means"], 1.0).log_prob(z).exp().mean(0)
+    )
+    ink = float((prior * torch.sigmoid(z)).sum() * 0.01)
+    exact = torch.tensor([1 - ink, ink]).log() + 783 * torch.tensor(0.5).log()
+    found = log_likelihood(names, encoder, decoder, x, 20_000)
+    assert found.tolist() == pytest.approx(exact.tolist(), abs=0.03)

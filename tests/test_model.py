@@ -144,6 +144,17 @@ def test_divergence_stops_and_says_what_to_lower(hw9, small, rate, pixel):
         hw9.train(encoder, decoder, loader, optimizer, 3)
 
 
+def test_one_odd_image_does_not_upset_all_weights(hw9, small):
+    """A first step at a 25th of the rate moves weights by at most a 25th of 200."""
+    encoder, decoder, loader, optimizer = small(1.0, 999, method=hw9.torch.optim.SGD)
+    loader.dataset.tensors[0][7] *= 1e4
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    before = [each.detach().clone() for each in weights]
+    hw9.train(encoder, decoder, loader, optimizer, 1)
+    moved = sum((w - b).square().sum() for w, b in zip(weights, before, strict=True))
+    assert 0 < moved.sqrt() < 1.01 * 200 / 25
+
+
 def test_the_stop_button_keeps_what_was_learned(hw9, small):
     encoder, decoder, loader, optimizer = small()
     bias, after = encoder[0].bias, []
