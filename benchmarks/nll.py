@@ -15,7 +15,7 @@ import torch
 from bench import PROJECT, fill, run_cells
 from tqdm import tqdm
 
-SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 100, "LEARNING_RATE": 5e-3, "DATASET": "mnist"}
+SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "LEARNING_RATE": 5e-3, "DATASET": "mnist"}
 QUICK = {"LATENT_DIM": 40, "EPOCHS": 1, "DATASET": "sample"}
 WIDTH, HIDDEN, SAMPLES = 64, 512, 1000
 

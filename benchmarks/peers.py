@@ -46,8 +46,7 @@ PEERS["adversarial AE"][2]["reconstruction_loss_scale"] = [0.003, 0.03, 0.3]
 
 def wrap(Base, names):
     """Return the notebook's encoder or decoder as the library wants it."""
-    part = Base()
-    name = "Encoder" if Base is BaseEncoder else "Decoder"
+    part, name = Base(), "Encoder" if Base is BaseEncoder else "Decoder"
     part.network = names[name](names["LATENT_DIM"])
 
     def forward(x, **_):
@@ -147,4 +146,5 @@ if __name__ == "__main__":
     print(table)
     if not quick:
         draw_peers(results, Path("figures", "peers.png"))
-        fill({"peers": table})
+        better = {name: results[name] for name in ("autoencoder", "β-VAE", "VampPrior")}
+        fill({"peers": table, "better": headline(better, brief=True)})
