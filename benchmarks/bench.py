@@ -197,8 +197,9 @@ def run_whole(folder, settings):
 
 def markdown(head, rows):
     """Return a Markdown table, numbers to the right."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
+    lines.insert(1, "|---" + "|---:" * (len(head) - 1) + "|")
+    return "\n".join(lines)
 
 
 def of_t(seconds, reference):
@@ -253,12 +254,12 @@ def walks_table(runs):
 def headline(runs, brief=False, seconds=False):
     """Return a table of what matters most, a row for each VAE; brief: by one judge."""
     measures = {
-        "half way, Fréchet distance": "two digits: Fréchet distance, half way",
+        "half way": "two digits: Fréchet distance, half way",
         "switches once": "two digits: switches once",
         "one of the two": "two digits: one of the two",
         "sharpness": "two digits: sharpness",
         "within: stays": "one digit: stays",
-        "within: Fréchet distance": "one digit: Fréchet distance, all the way",
+        "within: all the way": "one digit: Fréchet distance, all the way",
         "error at the ends": "two digits: error at the ends",
     }
     if brief:
