@@ -3,8 +3,8 @@
 Classes and trainers are those of pythae (Chadebec et al. 2022); networks (the decoder's
 first layer a textbook one), images, epochs, optimizer and schedule are the notebook's.
 Rate and weight are chosen on the validation part, after three epochs, by the Fréchet
-distance half way between two digits. A run that was cut off goes on with what
-is not yet in data/weights. `--quick` does it small, on the sample, and leaves nothing.
+distance half way between two digits. A run that was cut off goes on with what is
+missing in data/weights. `--quick`: small, on the sample, and leaves nothing.
 """
 
 import itertools
@@ -66,26 +66,26 @@ def train_peer(peer, names, epochs, rate, settings):
     """Make a peer, and train it as the library does; return it, and seconds."""
     (kind, trainer, _), loader = PEERS[peer], names["train_loader"]
     torch.manual_seed(names["SEED"])
-    sizes = {"input_dim": (1, 28, 28), "latent_dim": names["LATENT_DIM"]}
-    config = getattr(models, kind + "Config")(**sizes, **settings)
+    settings = settings | {"input_dim": (1, 28, 28), "latent_dim": names["LATENT_DIM"]}
+    config = getattr(models, kind + "Config")(**settings)
     parts = wrap(BaseEncoder, names), wrap(BaseDecoder, names)
     model = getattr(models, kind.strip("_"))(config, *parts)
     recipe = {"learning_rate": rate, "optimizer_cls": "AdamW"}
     recipe["optimizer_params"] = {"betas": (0.85, 0.9), "fused": True}
     steps = names["CYCLE"] | {"max_lr": rate, "total_steps": epochs * len(loader) + 1}
     recipe |= {"scheduler_cls": "OneCycleLR", "scheduler_params": steps}
-    config = getattr(trainers, trainer + "TrainerConfig")("data", num_epochs=epochs)
+    Config = getattr(trainers, trainer + "TrainerConfig")
+    config = Config("data", num_epochs=epochs, seed=names["SEED"])
     for field, (end, value) in itertools.product(vars(config).copy(), recipe.items()):
         if field.endswith(end):  # for each part that has an optimizer of its own
             setattr(config, field, value)
     data = BaseDataset(names["train_images"], names["train_labels"])
     run = getattr(trainers, trainer + "Trainer")(model, data, None, config)
     run.train_loader = DataLoader(data, batch_size=None, sampler=loader.sampler)
-    run.training_dir, nothing = "", lambda *_, **__: None
-    run._set_output_dir = run.save_model = nothing
+    run.training_dir = ""
     step, advance = run._optimizers_step, run._schedulers_step
-    run._schedulers_step = nothing  # after an epoch, but a new rate after each step
-    run._optimizers_step = lambda output: (step(output), advance())
+    run._optimizers_step = lambda output: (step(output), advance())  # not once an epoch
+    run._set_output_dir = run.save_model = run._schedulers_step = lambda *_, **__: None
     start = time.perf_counter()
     run.train()
     return model.eval(), time.perf_counter() - start
