@@ -16,7 +16,7 @@ from bench import PROJECT, fill, run_cells
 from tqdm import tqdm
 
 SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "LEARNING_RATE": 5e-3, "DATASET": "mnist"}
-QUICK = {"LATENT_DIM": 40, "EPOCHS": 1, "DATASET": "sample"}
+QUICK = SETTINGS | {"EPOCHS": 1, "DATASET": "sample"}
 WIDTH, HIDDEN, SAMPLES = 64, 512, 1000
 
 

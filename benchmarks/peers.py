@@ -29,7 +29,7 @@ from walks import draw_peers, five_walks
 
 RATES, BCE = [3e-3, 1e-2], {"reconstruction_loss": ["bce"]}
 GAN = {"reconstruction_layer": [1], "adversarial_loss_scale": [0.1, 0.5, 0.9]}
-PEERS = {  # class, trainer, settings: values to choose from
+PEERS = {  # class (_ as in its configuration), trainer, settings: values to choose from
     "autoencoder": ("AE", "Base", {}),
     "VAE": ("VAE", "Base", BCE),
     "β-VAE": ("BetaVAE", "Base", BCE | {"beta": [0.5]}),
