@@ -1,4 +1,4 @@
-# make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf and {NETID}_HW9.ipynb
+# make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf and .ipynb
 #                  with those of its section "Settings": make NETID=abc123 EPOCHS=20
 # make test        run the tests; test-faults: provoke what may go wrong; test-browser
 # make bench       measure training and walks (LONG=100: and train for 100 epochs)
@@ -9,9 +9,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-OURS = PYTHON VENV NETID LONG
-NETID ?= netid
-SETTINGS = $(filter-out $(OURS),$(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word)))))
+export NETID ?= netid
+SETTINGS = $(filter-out PYTHON VENV NETID LONG,$(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES)))))
 
 .PHONY: run test test-faults test-browser bench peers nll notebook lint format clean
 run: $(VENV)/ready HW9.ipynb
@@ -19,10 +18,11 @@ run: $(VENV)/ready HW9.ipynb
 		|| { echo "There is no setting $$name: see the notebook, section Settings."; exit 1; }; done
 	@run=$$(mktemp -d); trap 'rm -rf "$$run"' EXIT; \
 	trap 'echo "Stopped. Nothing is lost; make again starts anew."; exit 1' INT; \
-	$(BIN)/papermill HW9.ipynb "$$run/HW9.ipynb" -r NETID "$(NETID)" \
-		$(foreach name,$(SETTINGS),-p $(name) "$($(name))") --no-progress-bar \
+	$(BIN)/papermill HW9.ipynb "$$run/HW9.ipynb" -r NETID "$$NETID" \
+		$(foreach name,$(SETTINGS),-p $(name) "$$$(name)") --no-progress-bar \
 		--stdout-file - --stderr-file - --log-level ERROR 2> "$$run/log" \
-		&& mv "$$run/HW9.ipynb" "$(NETID)_HW9.ipynb" \
+		&& name=$$(grep -o "_HW9[_A-Z]*\.pdf: " "$$run/HW9.ipynb") \
+		&& mv "$$run/HW9.ipynb" "$$NETID$${name%.pdf: }.ipynb" \
 		|| { echo; grep . "$$run/log" | tail -n 1; exit 1; }
 
 HW9.ipynb:

@@ -13,6 +13,9 @@ import pytest
 from conftest import PROJECT, committed, outside_make
 
 
+REAL = "figures/same_digit.png", "abc123_HW9.pdf", "abc123_HW9.ipynb"
+
+
 def make(folder, *settings):
     """Run make in a folder with this environment; return its exit code and words."""
     command, env = ["make", f"VENV={sys.prefix}", *settings], outside_make()
@@ -30,7 +33,7 @@ def copy(tmp_path_factory):
     os.utime(folder / "requirements.txt", (1, 1))  # older than the environment
     shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
     (folder / "figures").mkdir()
-    for name in ("figures/same_digit.png", "abc123_HW9.pdf"):
+    for name in REAL:
         (folder / name).write_bytes(b"of a real run")
     return folder
 
@@ -52,13 +55,13 @@ def test_make_leaves_the_pdf_with_the_settings_given(made):
     given = "\n".join(text[2:]).split("Settings given to this run")[1][:500]
     for setting in ('NETID = "abc123"', "SEED = 7", "EPOCHS = 2", 'DATASET = "sample"'):
         assert setting in given
-    for name in ("figures/same_digit.png", "abc123_HW9.pdf"):
+    for name in REAL:
         assert (made[0] / name).read_bytes() == b"of a real run", "untouched"
     assert len(list((made[0] / "figures").glob("*_PREVIEW.*"))) == 4
 
 
 def test_the_screen_shows_progress_and_the_run_is_kept_beside_the_notebook(made):
-    before, after = (made[0] / name for name in ("HW9.ipynb", "abc123_HW9.ipynb"))
+    before, after = (made[0] / name for name in ("HW9.ipynb", "abc123_HW9_PREVIEW.ipynb"))
     assert before.read_bytes() == (PROJECT / "HW9.ipynb").read_bytes()
     before, after = (nbformat.read(path, 4).cells for path in (before, after))
     assert {cell.source for cell in before} < {cell.source for cell in after}
@@ -71,6 +74,7 @@ def test_the_screen_shows_progress_and_the_run_is_kept_beside_the_notebook(made)
 
 WRONG = {
     "NETID=a/b": "ValueError: NETID = 'a/b': it must be",
+    'NETID=a "b': """ValueError: NETID = 'a "b': it must be""",
     "EPOCH=3": "There is no setting EPOCH:",
 }
 
