@@ -100,7 +100,7 @@ def judge_peer(model, names, bent=False):
     return measure_walks(names)
 
 
-def run_one(peer, settings, epochs, trial):
+def run_one(peer, settings, trial):
     """Return {name: results} of a peer, or of the notebook's own VAE."""
     names, tried, rows = {"__name__": "__main__"}, [], {}
     if peer == "ours":
@@ -118,7 +118,7 @@ def run_one(peer, settings, epochs, trial):
         two = judge_peer(model, held_out)["judge"]["two digits"]
         tried.append((two["Fréchet distance, half way"], len(tried), chosen))
     print(peer, *tried, sep="\n")
-    model, seconds = train_peer(peer, names, epochs, *min(tried)[2])
+    model, seconds = train_peer(peer, names, names["EPOCHS"], *min(tried)[2])
     with torch.no_grad():
         parts = [model({"data": x}) for x in names["test_images"].split(1000)]
     bounds = [p.recon_loss + p.reg_loss for p in parts if "reg_loss" in p]
@@ -140,8 +140,8 @@ if __name__ == "__main__":
         made_of = repr([RATES, PEERS.get(peer), read_cells()]).encode()
         path = Path("data", "weights", f"peer_{peer}_{zlib.crc32(made_of):x}.pt")
         if not quick and not path.exists():
-            torch.save(run_one(peer, data, 10, 3), path)
-        results |= run_one(peer, data, 1, 1) if quick else torch.load(path)
+            torch.save(run_one(peer, data, 3), path)
+        results |= run_one(peer, data, 1) if quick else torch.load(path)
     table = headline(results, seconds=True)
     print(table)
     if not quick:
