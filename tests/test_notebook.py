@@ -12,7 +12,6 @@ import pypdf
 import pytest
 from conftest import PROJECT, committed, outside_make
 
-
 REAL = "figures/same_digit.png", "abc123_HW9.pdf", "abc123_HW9.ipynb"
 
 
@@ -61,7 +60,8 @@ def test_make_leaves_the_pdf_with_the_settings_given(made):
 
 
 def test_the_screen_shows_progress_and_the_run_is_kept_beside_the_notebook(made):
-    before, after = (made[0] / name for name in ("HW9.ipynb", "abc123_HW9_PREVIEW.ipynb"))
+    names = "HW9.ipynb", "abc123_HW9_PREVIEW.ipynb"
+    before, after = (made[0] / name for name in names)
     assert before.read_bytes() == (PROJECT / "HW9.ipynb").read_bytes()
     before, after = (nbformat.read(path, 4).cells for path in (before, after))
     assert {cell.source for cell in before} < {cell.source for cell in after}
