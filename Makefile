@@ -21,8 +21,8 @@ run: $(VENV)/ready HW9.ipynb
 	$(BIN)/papermill HW9.ipynb "$$run/HW9.ipynb" -r NETID "$$NETID" \
 		$(foreach name,$(SETTINGS),-p $(name) "$$$(name)") --no-progress-bar \
 		--stdout-file - --stderr-file - --log-level ERROR 2> "$$run/log" \
-		&& name=$$(grep -o "_HW9[_A-Z]*\.pdf: " "$$run/HW9.ipynb") \
-		&& mv "$$run/HW9.ipynb" "$$NETID$${name%.pdf: }.ipynb" \
+		&& { preview=$$(grep -o "_PREVIEW\.pdf: " "$$run/HW9.ipynb"); \
+		mv "$$run/HW9.ipynb" "$${NETID}_HW9$${preview%.pdf: }.ipynb"; } \
 		|| { echo; grep . "$$run/log" | tail -n 1; exit 1; }
 
 HW9.ipynb:

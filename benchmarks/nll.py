@@ -15,8 +15,8 @@ import torch
 from bench import PROJECT, fill, run_cells
 from tqdm import tqdm
 
-SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "BATCH_SIZE": 192, "LEARNING_RATE": 5e-3}
-SETTINGS["DATASET"] = "mnist"
+SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "BATCH_SIZE": 192}
+SETTINGS |= {"LEARNING_RATE": 5e-3, "DATASET": "mnist"}
 QUICK = SETTINGS | {"EPOCHS": 1, "DATASET": "sample"}
 WIDTH, HIDDEN, SAMPLES = 64, 512, 1000
 
