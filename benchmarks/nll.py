@@ -12,7 +12,8 @@ import sys
 import time
 
 import torch
-from bench import PROJECT, fill, run_cells
+from cells import PROJECT, new_notebook, prepare
+from report import fill
 from tqdm import tqdm
 
 SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "BATCH_SIZE": 192}
@@ -39,52 +40,53 @@ class Drawn:
 
 
 @torch.no_grad()
-def log_likelihood(names, encoder, decoder, x, samples, at_once=50):
+def log_likelihood(hw9, encoder, decoder, x, samples, at_once=50):
     """Return an estimate of log p(x), (B,), of images (B, 1, 28, 28), in nats."""
-    mu, logvar = (part.repeat(at_once, 1) for part in encoder(x))
-    weights, x = [], x.repeat(at_once, 1, 1, 1)
+    mu, logvar = encoder(x)
+    mu = mu.repeat(at_once, 1)
+    logvar = logvar.repeat(at_once, 1)
+    x = x.repeat(at_once, 1, 1, 1)
+    weights = []
     for _ in range(samples // at_once):
-        z = names["sample"](mu, logvar)
-        error = names["reconstruction_error"](x, decoder(z))
-        kl = names["kl_to_mixture"](z, mu, logvar, names["prior_means"])
+        z = hw9.sample(mu, logvar)
+        error = hw9.reconstruction_error(x, decoder(z))
+        kl = hw9.kl_to_mixture(z, mu, logvar, hw9.prior_means)
         weights.append((-error - kl).reshape(at_once, -1))
     return torch.cat(weights).logsumexp(0) - torch.tensor(float(samples)).log()
 
 
-def train_drawn(names, images, labels, width, hidden):
-    """Train encoder and decoder of some width; return them."""
-    torch.manual_seed(names["SEED"])
-    encoder = names["Encoder"](names["LATENT_DIM"], width, hidden)
-    decoder = names["Decoder"](names["LATENT_DIM"], width, hidden)
+def train_drawn(hw9, width, hidden):
+    """Train encoder and decoder of some width on all training images; return them."""
+    torch.manual_seed(hw9.SEED)
+    encoder = hw9.Encoder(hw9.LATENT_DIM, width, hidden).to(hw9.device)
+    decoder = hw9.Decoder(hw9.LATENT_DIM, width, hidden).to(hw9.device)
     weights = [*encoder.parameters(), *decoder.parameters()]
-    rate, betas = names["LEARNING_RATE"], (0.85, 0.9)
-    optimizer = torch.optim.AdamW(weights, rate, betas, fused=True)
-    loader = Drawn(names["make_loader"](images, labels, names["BATCH_SIZE"]))
-    epochs, means = names["EPOCHS"], names["prior_means"]
-    names["train"](encoder, decoder, loader, optimizer, epochs, means)
+    betas = (0.85, 0.9)
+    optimizer = torch.optim.AdamW(weights, hw9.LEARNING_RATE, betas, fused=True)
+    loader = Drawn(hw9.make_loader(hw9.images, hw9.labels, hw9.BATCH_SIZE))
+    hw9.train(encoder, decoder, loader, optimizer, hw9.EPOCHS, hw9.prior_means)
     return encoder, decoder
 
 
 def main(quick):
     """Train, estimate, print, and put the result into benchmarks/README.md."""
     os.chdir(PROJECT)
-    names = {"__name__": "__main__"}
-    run_cells(names, "imports", "saving", QUICK if quick else SETTINGS)
+    hw9 = new_notebook()
+    prepare(hw9, QUICK if quick else SETTINGS)
     start = time.perf_counter()
-    vae = train_drawn(names, names["images"], names["labels"], WIDTH, HIDDEN)
+    encoder, decoder = train_drawn(hw9, WIDTH, HIDDEN)
     seconds = time.perf_counter() - start
-    test = torch.bernoulli(names["test_images"])
+    test = torch.bernoulli(hw9.test_images)
     samples = 50 if quick else SAMPLES
-    found = [
-        log_likelihood(names, *vae, x, samples)
-        for x in tqdm(test.split(100), "log p(x)", mininterval=1)
-    ]
+    found = []
+    for x in tqdm(test.split(100), "log p(x)", mininterval=1):
+        found.append(log_likelihood(hw9, encoder, decoder, x, samples))
     nats = -torch.cat(found)
     text = (
         f"−log p(x) = {nats.mean():.2f} nats, standard error over images "
         f"{nats.std() / len(nats) ** 0.5:.2f}; {len(nats):,} images, {samples:,} "
-        f"samples each; {names['EPOCHS']} epochs in {seconds:.0f} s, {WIDTH} channels, "
-        f"{HIDDEN} hidden units, codes of {names['LATENT_DIM']} numbers."
+        f"samples each; {hw9.EPOCHS} epochs in {seconds:.0f} s, {WIDTH} channels, "
+        f"{HIDDEN} hidden units, codes of {hw9.LATENT_DIM} numbers."
     )
     print(text)
     if not quick:

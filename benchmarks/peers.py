@@ -3,8 +3,8 @@
 Classes and trainers are those of pythae (Chadebec et al. 2022); networks (the decoder's
 first layer a textbook one), images, epochs, optimizer and schedule are the notebook's.
 Rate and weight are chosen on the validation part, after three epochs, by the Fréchet
-distance half way between two digits. A run that was cut off goes on with what is
-missing in data/weights. `--quick`: small, on the sample, and leaves nothing.
+distance half way between two digits. `--quick` does it small,
+on the sample, and changes nothing.
 """
 
 import itertools
@@ -12,22 +12,32 @@ import logging
 import os
 import sys
 import time
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from bench import PROJECT, fill, headline, measure_walks, run_cells, train_notebook
-from conftest import read_cells
+from cells import (
+    FIRST_LAYER,
+    PROJECT,
+    measure_walks,
+    new_notebook,
+    prepare,
+    run_cells,
+    train_judges,
+    train_notebook,
+)
 from pythae import models, trainers
 from pythae.data.datasets import BaseDataset
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
+from report import fill, walks_table
+from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
-from walks import draw_peers, five_walks
+from walks import draw_peers, first_rows
 
-RATES, BCE = [3e-3, 1e-2], {"reconstruction_loss": ["bce"]}
+RATES = [3e-3, 1e-2]
+BCE = {"reconstruction_loss": ["bce"]}
 GAN = {"reconstruction_layer": [1], "adversarial_loss_scale": [0.1, 0.5, 0.9]}
 PEERS = {  # class (_ as in its configuration), trainer, settings: values to choose from
     "autoencoder": ("AE", "Base", {}),
@@ -38,113 +48,188 @@ PEERS = {  # class (_ as in its configuration), trainer, settings: values to cho
     "WAE-MMD": ("WAE_MMD_", "Base", {"reg_weight": [1, 10, 100]}),
     "InfoVAE": ("INFOVAE_MMD_", "Base", BCE | {"lbd": [10, 100, 1000]}),
     "RAE-L2": ("RAE_L2_", "CoupledOptimizer", {"embedding_weight": [1e-3, 1e-2, 0.1]}),
-    "adversarial AE": ("Adversarial_AE_", "Adversarial", dict(BCE)),
+    "adversarial AE": (
+        "Adversarial_AE_",
+        "Adversarial",
+        BCE | {"reconstruction_loss_scale": [0.003, 0.03, 0.3]},
+    ),
     "VAE-GAN": ("VAEGAN", "CoupledOptimizerAdversarial", GAN),
 }
-PEERS["adversarial AE"][2]["reconstruction_loss_scale"] = [0.003, 0.03, 0.3]
 
 
-def wrap(Base, names):
-    """Return the notebook's encoder or decoder as the library wants it."""
-    part, name = Base(), "Encoder" if Base is BaseEncoder else "Decoder"
-    part.network = names[name](names["LATENT_DIM"])
+class LibraryEncoder(BaseEncoder):
+    """The notebook's encoder as the library wants it."""
 
-    def forward(x, **_):
-        with torch.autocast("cpu", torch.bfloat16, enabled=names["FAST"]):
-            output = part.network(x)
-        if Base is BaseDecoder:
-            return ModelOutput(reconstruction=output.float()[:, None])
-        mu, logvar = (each.float() for each in output)
-        spread = {"log_covariance": logvar, "log_concentration": logvar[:, :1]}
-        return ModelOutput(embedding=mu, **spread)  # the latter is for a sphere
+    def __init__(self, network):
+        """Take the notebook's."""
+        super().__init__()
+        self.network = network
 
-    part.forward = forward
-    return part
+    def forward(self, x, **_):
+        """Return all that any of the library's models asks for."""
+        mu, logvar = self.network(x)
+        sphere = {"log_concentration": logvar[:, :1]}
+        return ModelOutput(embedding=mu, log_covariance=logvar, **sphere)
 
 
-def train_peer(peer, names, epochs, rate, settings):
-    """Make a peer, and train it as the library does; return it, and seconds."""
-    (kind, trainer, _), loader = PEERS[peer], names["train_loader"]
-    torch.manual_seed(names["SEED"])
-    settings = settings | {"input_dim": (1, 28, 28), "latent_dim": names["LATENT_DIM"]}
-    config = getattr(models, kind + "Config")(**settings)
-    parts = wrap(BaseEncoder, names), wrap(BaseDecoder, names)
-    model = getattr(models, kind.strip("_"))(config, *parts)
+class LibraryDecoder(BaseDecoder):
+    """The notebook's decoder as the library wants it."""
+
+    def __init__(self, network):
+        """Take the notebook's."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, z, **_):
+        """Return images (B, 1, 28, 28)."""
+        return ModelOutput(reconstruction=self.network(z)[:, None])
+
+
+class PeerEncoder(nn.Module):
+    """A peer's encoder as the notebook wants it."""
+
+    def __init__(self, model):
+        """Take a trained model of the library."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        """Return codes, on the sphere if the model's are, and nothing more."""
+        mu = self.model.encoder(x).embedding
+        return normalize(mu) if isinstance(self.model, models.SVAE) else mu, None
+
+
+class PeerDecoder(nn.Module):
+    """A peer's decoder as the notebook wants it."""
+
+    def __init__(self, model, bent):
+        """Take a trained model; bent: bend lines of codes onto the sphere."""
+        super().__init__()
+        self.model = model
+        self.bent = bent
+
+    def forward(self, z):
+        """Return images (B, 1, 28, 28)."""
+        return self.model.decoder(normalize(z) if self.bent else z).reconstruction
+
+
+def configure(trainer, epochs, seed, rate):
+    """Return a trainer's configuration, AdamW for each part that has an optimizer."""
+    config = getattr(trainers, trainer + "TrainerConfig")
+    config = config("data", num_epochs=epochs, seed=seed)
     recipe = {"learning_rate": rate, "optimizer_cls": "AdamW"}
     recipe["optimizer_params"] = {"betas": (0.85, 0.9), "fused": True}
-    steps = names["CYCLE"] | {"max_lr": rate, "total_steps": epochs * len(loader) + 1}
-    recipe |= {"scheduler_cls": "OneCycleLR", "scheduler_params": steps}
-    Config = getattr(trainers, trainer + "TrainerConfig")
-    config = Config("data", num_epochs=epochs, seed=names["SEED"])
     for field, (end, value) in itertools.product(vars(config).copy(), recipe.items()):
-        if field.endswith(end):  # for each part that has an optimizer of its own
+        if field.endswith(end):
             setattr(config, field, value)
-    data = BaseDataset(names["train_images"], names["train_labels"])
+    return config
+
+
+def train_peer(peer, hw9, epochs, rate, settings):
+    """Make a peer, and train it as the library does; return it, and seconds."""
+    kind, trainer, _ = PEERS[peer]
+    loader = hw9.train_loader
+    torch.manual_seed(hw9.SEED)
+    shape = {"input_dim": (1, 28, 28), "latent_dim": hw9.LATENT_DIM}
+    encoder = LibraryEncoder(hw9.Encoder(hw9.LATENT_DIM))
+    decoder = LibraryDecoder(hw9.Decoder(hw9.LATENT_DIM))
+    config = getattr(models, kind + "Config")(**settings, **shape)
+    model = getattr(models, kind.strip("_"))(config, encoder, decoder)
+    data = BaseDataset(hw9.train_images, hw9.train_labels)
+    config = configure(trainer, epochs, hw9.SEED, rate)
     run = getattr(trainers, trainer + "Trainer")(model, data, None, config)
     run.train_loader = DataLoader(data, batch_size=None, sampler=loader.sampler)
     run.training_dir = ""
-    step, advance = run._optimizers_step, run._schedulers_step
-    run._optimizers_step = lambda output: (step(output), advance())  # not once an epoch
-    run._set_output_dir = run.save_model = run._schedulers_step = lambda *_, **__: None
+    get_ready = run.prepare_training
+    step = run._optimizers_step
+    schedules = []
+
+    def prepare_training():
+        get_ready()
+        for name, value in vars(run).items():
+            if name.endswith("optimizer"):
+                schedules.append(hw9.one_cycle(value, epochs * len(loader)))
+
+    def step_both(output):
+        step(output)
+        for schedule in schedules:  # at each step; the library's own: once an epoch
+            schedule.step()
+
+    run.prepare_training = prepare_training
+    run._optimizers_step = step_both
+    run._set_output_dir = run.save_model = lambda *_, **__: None
     start = time.perf_counter()
     run.train()
     return model.eval(), time.perf_counter() - start
 
 
-def judge_peer(model, names, bent=False):
+def judge_peer(model, hw9, judges, bent=False):
     """Return what judges say of lines between codes, or of lines bent onto a sphere."""
-    unit = normalize if isinstance(model, models.SVAE) else torch.clone
-    bend = normalize if bent else torch.clone
-    names["encoder"] = lambda x: [unit(model.encoder(x).embedding)]
-    names["plain_decoder"] = lambda z: model.decoder(bend(z)).reconstruction
-    return measure_walks(names)
+    hw9.encoder = PeerEncoder(model)
+    hw9.plain_decoder = PeerDecoder(model, bent)
+    return measure_walks(hw9, judges)
 
 
-def run_one(peer, settings, trial):
-    """Return {name: results} of a peer, or of the notebook's own VAE."""
-    names, tried, rows = {"__name__": "__main__"}, [], {}
-    if peer == "ours":
-        curve, seconds = train_notebook(names, settings, True)
-        row = {"curve": curve, "seconds": [sum(seconds)], "walks": measure_walks(names)}
-        return {peer: row | {"images": five_walks(names)}}
-    settings = settings | {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
-    run_cells(names, "imports", "saving", settings, False)
-    labels = names["labels"][names["kept"] :]
-    split = {"test_images": names["val_images"], "test_labels": labels}
-    held_out = names | split | {"mnist_test": SimpleNamespace(targets=labels)}
-    for rate, *values in itertools.product(RATES, *PEERS[peer][2].values()):
-        chosen = rate, dict(zip(PEERS[peer][2], values, strict=True))
-        model, _ = train_peer(peer, names, trial, *chosen)
-        two = judge_peer(model, held_out)["judge"]["two digits"]
-        tried.append((two["Fréchet distance, half way"], len(tried), chosen))
+def choose(peer, hw9, judges, epochs):
+    """Return the rate and settings with which a peer does best on validation."""
+    labels = hw9.labels[-hw9.held_out :]
+    split = {"test_images": hw9.val_images, "test_labels": labels}
+    validation = SimpleNamespace(**vars(hw9) | split)
+    tried = []
+    options = PEERS[peer][2]
+    for rate, *values in itertools.product(RATES, *options.values()):
+        chosen = rate, dict(zip(options, values, strict=True))
+        model, _ = train_peer(peer, hw9, epochs, *chosen)
+        found = judge_peer(model, validation, judges)["judge"]["two digits"]
+        tried.append((found["half way"], len(tried), chosen))
     print(peer, *tried, sep="\n")
-    model, seconds = train_peer(peer, names, names["EPOCHS"], *min(tried)[2])
+    return min(tried)[2]
+
+
+def run_peer(peer, hw9, judges, trial):
+    """Return {name: results} of a peer."""
+    chosen = choose(peer, hw9, judges, trial)
+    model, seconds = train_peer(peer, hw9, hw9.EPOCHS, *chosen)
     with torch.no_grad():
-        parts = [model({"data": x}) for x in names["test_images"].split(1000)]
-    bounds = [p.recon_loss + p.reg_loss for p in parts if "reg_loss" in p]
-    curve = [[float(bound) / len(parts) for bound in bounds]]  # no KL: no bound
+        parts = [model({"data": x}) for x in hw9.test_images.split(1000)]
+    bounds = [part.recon_loss + part.reg_loss for part in parts if "reg_loss" in part]
+    curve = []
+    if bounds:  # without a KL there is no bound
+        curve = [{"-ELBO": float(sum(bounds)) / len(bounds)}]
+    results = {}
     for name in [peer, peer + ", bent"][: 1 + (peer == "hyperspherical")]:
-        rows[name] = {"curve": curve, "seconds": [seconds]}
-        rows[name]["walks"] = judge_peer(model, names, name != peer)
-        rows[name]["images"] = five_walks(names)
-    return rows
+        walks = judge_peer(model, hw9, judges, bent=name != peer)
+        results[name] = {"curve": curve, "seconds": [seconds], "walks": walks}
+        results[name]["rows"] = first_rows(hw9, 5)
+    return results
 
 
-if __name__ == "__main__":
-    quick = "--quick" in sys.argv
+def main(quick):
+    """Train and judge all, print, and put the table into benchmarks/README.md."""
     os.chdir(PROJECT)
     logging.disable(logging.INFO)
     data = {"DATASET": "sample", "EPOCHS": 1} if quick else {"DATASET": "mnist"}
+    hw9 = new_notebook()
+    plain = {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
+    prepare(hw9, data | plain, FIRST_LAYER)
+    run_cells(hw9, "pairs", "pairs")
+    judges = train_judges(hw9, 2)
     results = {}
-    for peer in [*PEERS, "ours"]:
-        made_of = repr([RATES, PEERS.get(peer), read_cells()]).encode()
-        path = Path("data", "weights", f"peer_{peer}_{zlib.crc32(made_of):x}.pt")
-        if not quick and not path.exists():
-            torch.save(run_one(peer, data, 3), path)
-        results |= run_one(peer, data, 1) if quick else torch.load(path)
-    table = headline(results, seconds=True)
+    for peer in PEERS:
+        results |= run_peer(peer, hw9, judges, 1 if quick else 3)
+    ours = new_notebook()
+    curve, seconds = train_notebook(ours, data)
+    run_cells(ours, "pairs", "pairs")
+    walks = measure_walks(ours, judges)
+    results["ours"] = {"curve": curve, "seconds": [sum(seconds)], "walks": walks}
+    results["ours"]["rows"] = first_rows(ours, 5)
+    table = walks_table(results, judges=2, seconds=True)
     print(table)
     if not quick:
-        draw_peers(results, Path("figures", "peers.png"))
-        better = {name: results[name] for name in ("autoencoder", "β-VAE", "VampPrior")}
-        fill({"peers": table, "better": headline(better, brief=True)})
+        rows = {name: result["rows"] for name, result in results.items()}
+        draw_peers(rows, Path("figures", "peers.png"))
+        fill({"peers": table})
+
+
+if __name__ == "__main__":
+    main("--quick" in sys.argv)

@@ -1,48 +1,67 @@
-"""The recipe of most VAE tutorials, written anew: the reference of `make bench`."""
+"""The recipe of most VAE tutorials, written anew: the reference of `make bench`.
+
+784-400-20-400-784 with ReLU (Kingma & Welling 2014, in its usual size today).
+"""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn.functional import binary_cross_entropy, relu
 from tqdm import tqdm
 
 
-class TutorialVAE(nn.Module):
-    """784-400-20-400-784 with ReLU (Kingma & Welling 2014, in its usual size today)."""
+class Encoder(nn.Module):
+    """Map images (B, 1, 28, 28) to mu and logvar, (B, 20) each."""
 
     def __init__(self):
-        """Make the five layers."""
+        """Make the three layers."""
         super().__init__()
-        self.hidden, self.mu = nn.Linear(784, 400), nn.Linear(400, 20)
-        self.logvar, self.expand = nn.Linear(400, 20), nn.Linear(20, 400)
-        self.image = nn.Linear(400, 784)
+        self.hidden = nn.Linear(784, 400)
+        self.mu = nn.Linear(400, 20)
+        self.logvar = nn.Linear(400, 20)
 
-    def encode(self, x):
-        """Map images (B, 1, 28, 28) to mu and logvar, (B, 20) each."""
-        h = F.relu(self.hidden(x.flatten(1)))
+    def forward(self, x):
+        """Return mu and logvar."""
+        h = relu(self.hidden(x.flatten(1)))
         return self.mu(h), self.logvar(h)
 
-    def decode(self, z):
-        """Map codes (B, 20) to pixels (B, 784) in [0, 1]."""
-        return torch.sigmoid(self.image(F.relu(self.expand(z))))
 
-    def loss(self, x):
-        """Return reconstruction error and KL of a batch, in nats, summed over it."""
-        mu, logvar = self.encode(x)
-        x_hat = self.decode(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
-        reconstruction = F.binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
-        return reconstruction, -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
+class Decoder(nn.Module):
+    """Map codes (B, 20) to pixels (B, 784) in [0, 1]."""
+
+    def __init__(self):
+        """Make the two layers."""
+        super().__init__()
+        self.hidden = nn.Linear(20, 400)
+        self.image = nn.Linear(400, 784)
+
+    def forward(self, z):
+        """Return pixels."""
+        return torch.sigmoid(self.image(relu(self.hidden(z))))
 
 
-def fit(model, loader, x_test, epochs):
-    """Train with Adam; return test (reconstruction, KL) after each epoch, in nats."""
-    curve, optimizer = [], torch.optim.Adam(model.parameters(), lr=1e-3)
+def both_terms(encoder, decoder, x):
+    """Return reconstruction error and KL of a batch, in nats, summed over it."""
+    mu, logvar = encoder(x)
+    x_hat = decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
+    reconstruction = binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
+    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
+    return reconstruction, kl
+
+
+def fit(encoder, decoder, loader, test_images, epochs):
+    """Train with Adam; return, after each epoch, what `evaluate` calls its measures."""
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    device = test_images.device
+    curve = []
     for epoch in range(1, epochs + 1):
-        for x, _ in tqdm(
-            loader, desc=f"tutorial, epoch {epoch}/{epochs}", mininterval=1
-        ):
+        for x, _ in tqdm(loader, f"tutorial, epoch {epoch}/{epochs}", mininterval=1):
             optimizer.zero_grad()
-            sum(model.loss(x)).backward()
+            sum(both_terms(encoder, decoder, x.to(device))).backward()
             optimizer.step()
         with torch.no_grad():
-            curve.append([float(part) / len(x_test) for part in model.loss(x_test)])
+            terms = both_terms(encoder, decoder, test_images)
+        reconstruction, kl = (float(term) / len(test_images) for term in terms)
+        measures = {"reconstruction": reconstruction, "KL": kl}
+        curve.append(measures | {"-ELBO": reconstruction + kl})
     return curve

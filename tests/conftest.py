@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import io
-import linecache
 import os
 import shutil
 import signal
@@ -15,10 +14,13 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the notebook does
+matplotlib.use("agg")
 
 
 def pytest_configure(config):
@@ -26,6 +28,8 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for mark in ("faults: provokes a fault in a run of its own", "browser: JupyterLab"):
         config.addinivalue_line("markers", mark)
+    for words in ("FigureCanvasAgg is non-interactive", "__array__ implementation"):
+        config.addinivalue_line("filterwarnings", f"ignore:{words}")
 
 
 def read_cells(path=PROJECT / "HW9.ipynb"):
@@ -50,21 +54,17 @@ def outside_make():
 
 
 def run_cell(source, name, namespace):
-    """Run a cell's source as a kernel does: tracebacks and `inspect` find its lines."""
-    file = f"<cell {name}>"
-    source += "\n"  # as a kernel has it: the digest of saved weights holds the source
-    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-    exec(compile(source, file, "exec"), namespace)
+    """Run a cell's source in a namespace."""
+    exec(compile(source, f"<cell {name}>", "exec"), namespace)
 
 
 def definitions(source):
-    """Return only the imports, functions, classes, CONSTANTS and template of a cell."""
+    """Return only the imports, functions, classes and CONSTANTS of a cell."""
     whole = ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef
 
     def kept(node):
         if isinstance(node, ast.Assign):
-            name = getattr(node.targets[0], "id", "")
-            return name.isupper() or name in ("units", "template")
+            return getattr(node.targets[0], "id", "").isupper()
         return isinstance(node, whole)
 
     return "\n\n".join(map(ast.unparse, filter(kept, ast.parse(source).body)))
@@ -73,7 +73,6 @@ def definitions(source):
 @pytest.fixture(scope="session")
 def hw9():
     """Return the notebook's definitions as a module; nothing else of it has run."""
-    matplotlib.use("agg")
     module = types.ModuleType("hw9")
     for name, source in read_cells().items():
         run_cell(definitions(source), name, vars(module))
@@ -96,12 +95,18 @@ def vae(hw9):
 
 
 class Run:
-    """The notebook's cells up to the submission, run in this process on the sample."""
+    """The notebook's cells, run in this process as a kernel runs them."""
 
-    def __init__(self, folder, **settings):
-        """Run them in `folder`, with these settings in place of the notebook's own."""
-        self.folder, self.cells = folder, read_cells()
-        self.names, self.trained_on = {}, {}
+    def __init__(self, folder, cells=None, **settings):
+        """Run `cells` in `folder`; these settings follow its own, as papermill's do."""
+        self.folder, self.cells = folder, cells or read_cells()
+        config = Config({"InteractiveShell": {"colors": "nocolor"}})
+        config.HistoryManager.enabled = False  # no file of it
+        InteractiveShell.clear_instance()
+        given = {"config": config, "ipython_dir": str(folder / ".ipython")}
+        given["user_module"] = types.ModuleType("notebook_of_run")
+        self.shell = InteractiveShell.instance(**given)
+        self.names, self.trained_on, self.out = self.shell.user_ns, {}, ""
         import matplotlib.pyplot as plt
         import torch
 
@@ -113,39 +118,40 @@ class Run:
 
         plt.close("all")
         hook = torch.nn.modules.module.register_module_forward_pre_hook(watch)
-        output, redirect = io.StringIO(), contextlib.redirect_stdout
-        with pytest.MonkeyPatch.context() as patch, redirect(output):
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as after:
+            after.callback(hook.remove)
             patch.chdir(folder)
-            for name in list(self.cells)[: list(self.cells).index("listing")]:
-                run_cell(self.cells[name], name, self.names)
+            for name, source in self.cells.items():
+                self.execute(source)
                 if name == "settings":
-                    self.names.update(settings)
-        hook.remove()
-        self.out = output.getvalue()
+                    lines = [f"{key} = {value!r}" for key, value in settings.items()]
+                    self.execute("\n".join(["# Parameters", *lines]))
         self.drawn = [plt.figure(number) for number in plt.get_fignums()]
         plt.close("all")
 
-    def figures(self):
-        """Return {name: bytes} of the figures written."""
-        files = (self.folder / "figures").iterdir()
-        return {path.name: path.read_bytes() for path in files}
+    def execute(self, source):
+        """Run a cell; return what it prints, or raise what it raises."""
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            result = self.shell.run_cell(source, store_history=True)
+        self.out += output.getvalue()
+        result.raise_error()
+        return output.getvalue()
 
 
-def run_on_sample(folder):
+def run_on_sample(folder, cells=None, **settings):
     """Run the notebook once, small, in a new folder."""
     shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
-    settings = {"NETID": "abc123", "DATASET": "sample", "EPOCHS": 1}
-    return Run(folder, **settings, LATENT_DIM=8, BATCH_SIZE=256)
+    small = {"NETID": "abc123", "DATASET": "sample", "EPOCHS": 1, "LATENT_DIM": 8}
+    return Run(folder, cells, **small | {"BATCH_SIZE": 256} | settings)
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """Return a run of the notebook on the sample."""
-    matplotlib.use("agg")
     return run_on_sample(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="session")
 def run_again(tmp_path_factory, run):
-    """Return a second run with the same settings, trained from nothing too."""
+    """Return a second run with the same settings."""
     return run_on_sample(tmp_path_factory.mktemp("again"))

@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, read_cells
+
+sys.path.append(str(PROJECT / "benchmarks"))
+from cells import DEFINE_ONLY, FIRST_LAYER, edit, new_notebook, run_cells
+from nll import log_likelihood
 
 WORDS = {
-    "bench": ["tutorial", "textbook", "Fréchet distance, half way"],
+    "bench": ["tutorial recipe", "textbook VAE", "within: half way", "two at once"],
     "peers": ["VampPrior", "hyperspherical, bent", "VAE-GAN", "ours"],
     "nll": ["log p(x) = ", "1,000 images"],
 }
@@ -23,13 +28,28 @@ def test_quick_benchmarks_print_their_tables(script):
         assert words in done.stdout
 
 
-def test_log_likelihood_agrees_with_an_integral(hw9, monkeypatch):
-    """One pixel depends on a code of one number, the others are even."""
-    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
-    from nll import log_likelihood
+def test_edits_change_what_they_name():
+    cells = read_cells()
+    edited = edit(cells, FIRST_LAYER + DEFINE_ONLY)
+    changed = {name for name in cells if edited[name] != cells[name]}
+    assert changed == {"decoder", "measure"}
 
+
+def test_edits_whose_text_is_not_found_raise():
+    with pytest.raises(ValueError, match="decoder does not contain"):
+        edit(read_cells(), [["decoder", "nn.LayerNorm(hidden)", "nn.Identity()"]])
+
+
+def test_settings_that_the_notebook_does_not_have_raise():
+    with pytest.raises(ValueError, match="no settings"):
+        run_cells(new_notebook(), "settings", "settings", {"CORNERS": 0.0})
+
+
+def test_log_likelihood_agrees_with_an_integral(hw9):
+    """One pixel depends on a code of one number, the others are even."""
     torch = hw9.torch
-    names = vars(hw9) | {"prior_means": torch.arange(10.0)[:, None] - 6}
+    prior_means = torch.arange(10.0)[:, None] - 6
+    names = SimpleNamespace(**vars(hw9) | {"prior_means": prior_means})
 
     def decoder(z):
         even = torch.full((len(z), 783), 0.5)
@@ -42,9 +62,7 @@ def test_log_likelihood_agrees_with_an_integral(hw9, monkeypatch):
     x = torch.zeros(2, 1, 28, 28)
     x[1, 0, 0, 0] = 1
     z = torch.linspace(-16, 14, 3001)
-    prior = (
-        hw9.distributions.Normal(names["prior_means"], 1.0).log_prob(z).exp().mean(0)
-    )
+    prior = torch.distributions.Normal(prior_means, 1.0).log_prob(z).exp().mean(0)
     ink = float((prior * torch.sigmoid(z)).sum() * 0.01)
     exact = torch.tensor([1 - ink, ink]).log() + 783 * torch.tensor(0.5).log()
     found = log_likelihood(names, encoder, decoder, x, 20_000)

@@ -1,8 +1,6 @@
 """What may go wrong in a whole run, provoked by the tests (`make test-faults`)."""
 
-import functools
 import os
-import re
 import resource
 import shutil
 import signal
@@ -12,153 +10,117 @@ import time
 
 import pypdf
 import pytest
-from child import Child
-from conftest import PROJECT, outside_make, read_cells
-from PIL import Image
-from test_data import archive
+from conftest import PROJECT, outside_make, read_cells, run_on_sample
+from test_notebook import copy_project
 
 pytestmark = pytest.mark.faults
-SETTINGS = {"NETID": "abc123", "DATASET": "mnist", "EPOCHS": 3, "BATCH_SIZE": 256}
-NAMES = list(read_cells())
-# What the PDF needs: not the slow Part 5.
-SHORT = [*NAMES[: NAMES.index("map")], *NAMES[NAMES.index("listing") :]]
-WRITES = {"fit": "data/weights", "same": "figures", "save": "."}
+GOOD, PREVIEW = "abc123_HW9.pdf", "abc123_HW9_PREVIEW.pdf"
+READY = f"{GOOD} is ready to hand in.\n"
+CELLS = read_cells()
+PART_5 = [source for source in CELLS.values() if source.startswith("# 5.")]
+BELOW = list(CELLS.values())[list(CELLS).index("interpolate") :]  # Parts 4 to 6
 
 
-def take_for_mnist(resources, names):
-    """Let the sample be MNIST, and no mirror answer."""
-    names["MNIST"].resources, names["MNIST"].mirrors = (
-        resources,
-        ["http://127.0.0.1:9/"],
-    )
+def as_if_mnist(folder, **settings):
+    """Run the notebook on the sample, as if that were MNIST."""
+    before, told, after = CELLS["data"].partition('preview = "made')
+    assert told
+    data = before + 'preview = ""\n' + after.partition("\n")[2]
+    return run_on_sample(folder, CELLS | {"data": data}, **settings)
+
+
+def read(path):
+    """Return the text of each page of a PDF."""
+    return [page.extract_text() for page in pypdf.PdfReader(path).pages]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Return a function that begins a run in a folder, on the sample as if on MNIST."""
-    archives = tmp_path_factory.mktemp("archives")
-    prepare = functools.partial(take_for_mnist, archive(archives))
-
-    def run(folder, order=SHORT, settings=SETTINGS, **options):
-        raw = folder / "data" / "MNIST" / "raw"
-        shutil.copytree(archives, raw, dirs_exist_ok=True)
-        return Child(folder, settings, prepare, order, **options)
-
+def ready(tmp_path_factory):
+    """Return a run that has made a submission; each test leaves it so."""
+    run = as_if_mnist(tmp_path_factory.mktemp("ready"))
+    assert run.out.endswith(READY), run.out
     return run
 
 
-@pytest.fixture(scope="module")
-def finished(run, tmp_path_factory):
-    """Return the folder of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("finished")
-    child = run(folder)
-    assert child.ends(), child.log()
-    return folder
+def test_a_full_disk_leaves_the_earlier_submission_whole(ready):
+    before = (ready.folder / GOOD).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            ready.execute(CELLS["save"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (ready.folder / GOOD).read_bytes() == before
+    assert ready.execute(CELLS["save"]) == READY, "once there is room"
+    assert not list(ready.folder.glob("*.part"))
 
 
-@pytest.fixture
-def copy(finished, tmp_path):
-    """Return a copy of that folder."""
-    return shutil.copytree(finished, tmp_path / "copy")
+def test_parts_4_to_6_run_again_in_any_order(ready):
+    """With names of a student's own; and the pages say the same as before."""
+    before = read(ready.folder / GOOD)
+    ready.execute("kl = digits = x = row = 3")
+    for source in [*BELOW[::-1], *BELOW[::2], BELOW[-1]]:
+        said = ready.execute(source)
+    after = read(ready.folder / GOOD)
+    assert said == READY and after[:2] == before[:2]
+    before, after = ("".join(pages) for pages in (before, after))
+    assert "kl = digits" in after and len(after) < 60 + len(before)
 
 
-def results(folder):
-    """Return the figures that a run leaves; fail if they or the PDF are not whole."""
-    figures = [folder / "figures" / f"{name}_digit" for name in ("same", "different")]
-    for path in figures:
-        with Image.open(path.with_suffix(".png")) as image:
-            image.load()
-        assert len(pypdf.PdfReader(path.with_suffix(".pdf")).pages) == 1
-    pages = pypdf.PdfReader(folder / "abc123_HW9.pdf").pages
-    assert "abc123" in pages[-1].extract_text() and len(pages) > 3
-    return [path.with_suffix(".png").read_bytes() for path in figures]
+def test_magics_and_commands_go_through(ready):
+    own = ["!echo installed", "# only a comment", "%%time\na = 1", "%%time\nb = 2"]
+    for source in own:
+        ready.execute(source)
+    for name in ("same", "different", "save"):
+        said = ready.execute("%%time\n" + CELLS[name])
+    text = "\n".join(read(ready.folder / GOOD)[2:])
+    assert READY in said and text.count("%%time") == 5
+    for line in ("!echo installed", "# only a comment", "a = 1", "b = 2"):
+        assert f"\n{line}\n" in text
 
 
-def assert_works(child, folder, finished):
-    """Assert that a run ends with the results of one that nothing disturbed."""
-    assert child.ends(), child.log()
-    assert results(folder) == results(finished)
-    assert not list(folder.rglob(f".part{child.process.pid}*"))
+def test_another_directory_and_removed_figures_do_no_harm(ready, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    shutil.rmtree(ready.folder / "figures")
+    ready.execute(f"%cd {tmp_path}")
+    assert ready.execute(CELLS["save"]) == READY and not list(tmp_path.iterdir())
+    names = {path.name for path in (ready.folder / "figures").iterdir()}
+    assert names == {"same_digit.png", "different_digit.png"}
 
 
-def write_no_more(deadly):
-    """Let no file grow beyond 20 kB from now on: an error, or death while writing."""
-    if deadly:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+def test_the_stop_button(ready, monkeypatch):
+    """Until training has run to its end, what follows is a PREVIEW that names it."""
+    before = (ready.folder / GOOD).read_bytes()
+    stop = lambda *_: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setitem(ready.names, "evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ready.execute(CELLS["fit"])
+    rest = list(CELLS.values())[list(CELLS).index("fit") :]
+    rest = [source for source in rest if source not in PART_5]
+    for source in rest[1:]:
+        said = ready.execute(source)
+    reason = "run 3.7 Train and all below again"
+    assert said == f"{PREVIEW} PREVIEW, do not submit: {reason}.\n"
+    assert (ready.folder / GOOD).read_bytes() == before
+    for source in rest:
+        said = ready.execute(source)
+    assert said == READY
 
 
-@pytest.mark.parametrize("deadly", [True, False], ids=["killed", "disk full"])
-@pytest.mark.parametrize("cell", WRITES)
-def test_while_writing(run, copy, finished, cell, deadly):
-    """What was there is whole, nothing is half there, and the next run works."""
-    if cell == "fit":
-        shutil.rmtree(copy / "data" / "weights")
-    kept = {path: path.read_bytes() for path in (copy / WRITES[cell]).glob("*.p*")}
-    child = run(copy, before={cell: functools.partial(write_no_more, deadly)})
-    assert not child.ends()
-    assert kept == {path: path.read_bytes() for path in kept} and results(copy)
-    files = list((copy / WRITES[cell]).glob("*.p*"))
-    parts = [path for path in files if path.name.startswith(".part")]
-    assert len(files) == len(kept) + len(parts) and len(parts) == deadly
-    if not deadly:
-        last = child.log().strip().splitlines()[-1]
-        assert re.fullmatch(r"OSError: \S+ is as it was: .*\. Make room, retry\.", last)
-    assert_works(run(copy), copy, finished)
-
-
-def test_killed_while_training(run, copy, finished):
-    shutil.rmtree(copy / "data" / "weights")
-    child = run(copy)
-    child.wait_for("fit")
-    time.sleep(0.3)
-    os.kill(child.process.pid, signal.SIGKILL)
-    assert not child.ends() and results(copy)
-    assert not (copy / "data" / "weights").exists()
-    assert_works(run(copy), copy, finished)
-
-
-def test_two_runs_at_once(run, finished, tmp_path):
-    for child in [run(tmp_path), run(tmp_path)]:
-        assert_works(child, tmp_path, finished)
-
-
-def test_cells_run_twice_and_again_out_of_order(run, finished, tmp_path):
-    child = run(tmp_path, order=[*SHORT, "same", "look", "save"], repeat=2)
-    assert_works(child, tmp_path, finished)
-    files = [folder / "abc123_HW9.pdf" for folder in (tmp_path, finished)]
-    again, once = (
-        [page.extract_text() for page in pypdf.PdfReader(file).pages] for file in files
-    )
-    assert again == once, "each cell stands there once, in the notebook's order"
-
-
-def wait_for(child, words, seconds=60):
-    """Wait until a run has printed these words."""
-    end = time.monotonic() + seconds
-    while words not in child.log():
-        assert time.monotonic() < end, child.log()
-        time.sleep(0.02)
-
-
-def test_the_stop_button(run, tmp_path):
-    """Training ends at once. Until it has run to its end, what follows is a PREVIEW."""
-    good, preview = tmp_path / "abc123_HW9.pdf", tmp_path / "abc123_HW9_PREVIEW.pdf"
-    good.write_bytes(b"an earlier one")
-    order = [*SHORT, *SHORT[SHORT.index("fit") :]]
-    child = run(tmp_path, order=order, settings=SETTINGS | {"EPOCHS": 20})
-    child.wait_for("fit")
-    wait_for(child, "Epoch 3/20")
-    os.kill(child.process.pid, signal.SIGINT)
-    wait_for(child, "PREVIEW", seconds=2)
-    child.wait_for("fit")
-    told = r"PREVIEW: training was stopped after [2-4] of 20 epochs\n"
-    assert re.search(told, child.log()) and "HW9_PREVIEW.pdf: " in child.log()
-    assert good.read_bytes() == b"an earlier one" and preview.exists()
-    assert {path.stem[-7:] for path in (tmp_path / "figures").iterdir()} == {"PREVIEW"}
-    assert child.ends(), child.log()
-    said = child.log().rpartition("no submission: ")[2]
-    assert "PREVIEW" not in said and "ready to hand in" in said and results(tmp_path)
+def test_of_two_runs_in_one_folder_each_has_its_own_figures(ready):
+    """The second begins and ends before the first one's last cell."""
+    paths = [ready.folder / GOOD, ready.folder / "xyz_HW9.pdf"]
+    shutil.rmtree(ready.folder / "data")
+    other = as_if_mnist(ready.folder, NETID="xyz", SEED=7)
+    assert ready.execute(CELLS["save"]) == READY
+    pages = [pypdf.PdfReader(path).pages[0] for path in paths]
+    for page, seed, run in zip(pages, (0, 7), (ready, other), strict=True):
+        assert f"(seed {seed}" in page.extract_text()
+        figure = run.names["same_figure"]
+        assert str(figure["pairs"][0][0]) in page.extract_text()
+    assert pages[0].images[0].data != pages[1].images[0].data
 
 
 def begin(command, folder, **environment):
@@ -168,26 +130,36 @@ def begin(command, folder, **environment):
     return subprocess.Popen(command, cwd=folder, **options, **pipes)
 
 
+def test_two_runs_at_once(tmp_path):
+    """Both end, and each PDF has its own seed's figures."""
+    copy_project(tmp_path)
+    command = [sys.executable, "tests/run.py", "DATASET=sample", "EPOCHS=1"]
+    seeds = (1, 2)
+    more = [[f"NETID=seed{seed}", f"SEED={seed}"] for seed in seeds]
+    for process in [begin(command + words, tmp_path) for words in more]:
+        words, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, words.decode()[-2000:]
+    for seed in seeds:
+        first = read(tmp_path / f"seed{seed}_HW9_PREVIEW.pdf")[0]
+        assert f"(seed {seed}" in first
+
+
 def test_a_poor_shell(tmp_path):
     """No home, no UTF-8; an empty folder but for the sample, with a difficult name."""
     folder = tmp_path / "Übung 9 (α – ω)" / "my project"
     shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
     poor = {"HOME": "/nonexistent", "LC_ALL": "C", "LANG": "C", "MPLBACKEND": ""}
     poor |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [f"{sys.prefix}/bin/papermill", PROJECT / "HW9.ipynb", "out.ipynb"]
-    command += ["-r", "NETID", "abc123", "-r", "DATASET", "sample", "-p", "EPOCHS", "1"]
-    output, _ = begin(command, folder, **poor).communicate(timeout=120)
-    path = folder / "abc123_HW9_PREVIEW.pdf"
-    assert path.exists(), output.decode(errors="replace")[-3000:]
-    assert "Settings given to this run" in pypdf.PdfReader(path).pages[2].extract_text()
+    command = [sys.executable, PROJECT / "tests" / "run.py", "NETID=abc123"]
+    process = begin([*command, "DATASET=sample", "EPOCHS=1"], folder, **poor)
+    words, _ = process.communicate(timeout=300)
+    assert (folder / PREVIEW).exists(), words.decode(errors="replace")[-3000:]
+    assert "# Parameters" in read(folder / PREVIEW)[2]
 
 
 def test_make_interrupted(tmp_path):
     """Ctrl-C: one line of ours, the notebook as it was, and no kernel left behind."""
-    for name in ("HW9.ipynb", "Makefile", "requirements.txt"):
-        shutil.copy2(PROJECT / name, tmp_path)
-    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
-    before = (tmp_path / "HW9.ipynb").read_bytes()
+    copy_project(tmp_path)
     command = ["make", f"VENV={sys.prefix}", "NETID=abc123", "DATASET=sample"]
     process, seen = begin([*command, "EPOCHS=500"], tmp_path), b""
     while b"Epoch 2/" not in seen:
@@ -195,10 +167,11 @@ def test_make_interrupted(tmp_path):
         assert part, seen
         seen += part
     os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=60)
     assert process.returncode != 0 and b"Stopped. Nothing is lost" in rest, rest
     assert b"Traceback" not in rest, rest.decode()
-    assert (tmp_path / "HW9.ipynb").read_bytes() == before
+    before, after = (at / "HW9.ipynb" for at in (PROJECT, tmp_path))
+    assert before.read_bytes() == after.read_bytes()
     time.sleep(1)
     every = subprocess.run("readlink /proc/[0-9]*/cwd", shell=True, stdout=-1).stdout
     assert str(tmp_path).encode() not in every.splitlines()

@@ -1,35 +1,47 @@
 """Interpolation: the pairs, the seven codes between, the figure, as it was asked."""
 
 import collections
+import io
+import warnings
 
 import numpy as np
 import pytest
-from pypdf import PdfReader
+
+MIDDLES = 16.5 + 32 * np.arange(10)  # of rows and columns, in pixels of a sheet
+SHAPES = [(28, 28), (1, 28, 28), (1, 1, 28, 28)]
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28)])
-def test_row_is_image_seven_means_on_the_line_image(hw9, vae, shape):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_between_are_seven_evenly_spaced_codes_of_the_line_of_means(hw9, vae, shape):
     A, B = hw9.torch.rand(shape), hw9.torch.rand(shape).round()
-    row = hw9.create_interpolates(A, B, vae[0], lambda z: z[:, :1].expand(-1, 784))
-    (a, b), ends = (vae[0](image)[0][0, 0] for image in (A, B)), row[[0, 8]]
-    assert row.shape == (9, 28, 28) and not row.requires_grad
-    assert ends.equal(hw9.torch.stack([A, B]).reshape(2, 28, 28)), "as they are"
+    first = hw9.nn.Linear(4, 784, bias=False)  # shows a code's first number
+    first.weight.data = hw9.torch.eye(4)[:1].repeat(784, 1)
+    row = hw9.create_interpolates(A, B, vae[0], first).reshape(9, 28, 28)
+    a, b = (vae[0](image)[0][0, 0] for image in (A, B))
     for k in range(1, 8):
         assert row[k].allclose(a + k / 8 * (b - a), atol=1e-6), f"t = {k}/8"
 
 
-def test_walks_of_many_pairs_are_those_of_each(hw9, vae, sample):
-    images, t = hw9.as_tensors(sample.test, "cpu")[0], hw9.torch.arange(1, 8) / 8
-    walks = hw9.decode_walks(*vae, images[:20], images[20:40], t)
-    row = hw9.create_interpolates(images[5], images[25], *vae)
-    assert walks[5].allclose(row[1:8], atol=1e-6) and not row.requires_grad
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_ends_of_a_row_are_the_images_as_they_are(hw9, vae, shape):
+    A, B = hw9.torch.rand(shape), hw9.torch.rand(shape).round()
+    row = hw9.create_interpolates(A, B, *vae)
+    assert row.reshape(9, 28, 28)[[0, 8]].equal(
+        hw9.torch.stack([A, B]).reshape(2, 28, 28)
+    )
 
 
-def test_pairs(hw9, sample):
+def test_rows_of_many_pairs_are_those_of_each(hw9, vae):
+    A, B = hw9.torch.rand(2, 20, 1, 28, 28)
+    rows = hw9.create_interpolates(A, B, *vae)
+    assert rows.shape == (20, 9, 28, 28)
+    assert rows[5].allclose(hw9.create_interpolates(A[5], B[5], *vae), atol=1e-6)
+
+
+def test_pairs_are_of_the_ten_digits_and_of_two_digits(hw9, sample):
     labels, counts = sample.test.targets, collections.Counter()
     for seed in range(50):
-        generator = hw9.torch.Generator().manual_seed(seed)
-        same, different = hw9.choose_pairs(labels, generator)
+        same, different = hw9.choose_pairs(labels, seed)
         assert labels[same].tolist() == [[digit, digit] for digit in range(10)]
         assert (same[:, 0] != same[:, 1]).all() and different.shape == (10, 2)
         assert (labels[different[:, 0]] != labels[different[:, 1]]).all()
@@ -37,55 +49,151 @@ def test_pairs(hw9, sample):
     assert len(counts) == 10 and min(counts.values()) > 0.5 * max(counts.values())
 
 
-def pairs_as_ever(torch, labels, generator):
-    """Draw pairs as all versions of the notebook have."""
-
-    def one_of(digit, count):
-        members = (labels == digit).nonzero()[:, 0]
-        return members[torch.randperm(len(members), generator=generator)[:count]]
-
-    same = [one_of(digit, 2) for digit in range(10)]
-    digits = (torch.randperm(10, generator=generator)[:2] for _ in range(10))
-    different = [torch.cat([one_of(digit, 1) for digit in two]) for two in digits]
-    return torch.stack(same), torch.stack(different)
+AS_EVER = """
+440 390 211 491 272 302 193 283 124 424 455 165 26 216 397 117 458 278 289 59
+145 41 283 126 142 325 481 170 464 189 233 427 413 368 388 391 20 188 57 188"""
 
 
-def test_a_seed_draws_the_pairs_that_it_always_drew(hw9):
-    torch, drawn = hw9.torch, []
-    labels = torch.from_numpy(np.random.default_rng(5).integers(0, 10, 500))
-    for seed in (0, 1, 0):
-        torch.rand(7)  # what else draws random numbers does not matter
-        drawn.append(hw9.choose_pairs(labels, torch.Generator().manual_seed(seed)))
-        ever = pairs_as_ever(torch, labels, torch.Generator().manual_seed(seed))
-        assert all(map(torch.equal, drawn[-1], ever))
-    assert all(not one.equal(two) for one, two in zip(*drawn[:2], strict=True))
+def test_seed_0_draws_the_pairs_that_it_always_drew(hw9):
+    torch, labels = hw9.torch, hw9.torch.arange(500) % 10
+    torch.rand(7)  # what else draws random numbers does not matter
+    drawn = torch.cat(hw9.choose_pairs(labels, 0)).flatten().tolist()
+    assert drawn == list(map(int, AS_EVER.split()))
+    assert drawn != torch.cat(hw9.choose_pairs(labels, 1)).flatten().tolist()
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "same"), (1, "different")])
-def test_figure_is_ten_framed_rows_of_test_images_and_what_is_between(run, place, name):
-    names, pairs = run.names, run.names[f"{name}_pairs"].tolist()
-    file = PdfReader(run.folder / "figures" / f"{name}_digit_PREVIEW.pdf")
-    images = [image.image.convert("L") for image in file.pages[0].images]
-    rows = 255 - np.reshape(np.stack(images).astype(int), (10, 9, 28, 28))
-    rows, vae = rows[:, :, ::-1], (names["encoder"], names["decoder"])  # PDF: y is up
-    for row, pair in zip(rows, pairs, strict=True):
-        ends = names["mnist_test"].data[pair].numpy().astype(int)
-        assert np.abs(row[[0, 8]] - ends).max() <= 1, "untouched"
-        by_hand = names["create_interpolates"](*names["test_images"][pair], *vae)
-        assert np.abs(row - 255 * by_hand.cpu().numpy()).max() <= 2.5
+@pytest.fixture(params=["same", "different"])
+def drawn(run, request):
+    """Return one of the run's two figures: what it returned, its pairs, its axes."""
+    pages = [f for f in run.drawn if f.get_size_inches().tolist() == [7.7, 8.5]]
+    place = ["same", "different"].index(request.param)
+    pairs = run.names[f"{request.param}_pairs"].tolist()
+    assert len(pages) == 2
+    return run.names[f"{request.param}_figure"], pairs, pages[place].axes[0]
 
-    figure = [figure for figure in run.drawn if len(figure.axes) == 90][place]
-    boxes = [cell.get_position(original=True).bounds for cell in figure.axes]
-    left, bottom, width, height = np.transpose(boxes).reshape(4, 10, 9)
-    assert (np.diff(left) > width[0, 0]).all() and np.ptp(left, 0).max() < 1e-6
-    assert (np.diff(bottom, axis=0) < -height[0, 0]).all()
-    assert left[9, 8] + width[9, 8] > 0.98 and bottom[9, 8] < 0.02, "fills the page"
-    digits = names["mnist_test"].targets.tolist()
-    digits = [f"{digits[a]} → {digits[b]}" for a, b in pairs]
-    assert [cell.get_ylabel() for cell in figure.axes[::9]] == digits
-    steps = [f"t = {k}/8" for k in range(1, 8)]
-    assert [cell.get_title() for cell in figure.axes[:9]] == ["real", *steps, "real"]
-    framed = [cell.spines["left"].get_linewidth() for cell in figure.axes]
-    framed = np.reshape(framed, (10, 9))
-    assert framed[:, [0, 8]].min() > 1.5 * framed[:, 1:8].max()
-    assert "PREVIEW" in figure.get_suptitle(), "this is of the sample"
+
+def tiles(axes):
+    """Return a sheet's tiles (10, 9, 30, 30), each with its frame of one pixel."""
+    (image,) = axes.images
+    sheet = np.asarray(image.get_array())[2:, 2:]
+    return sheet.reshape(10, 32, 9, 32).swapaxes(1, 2)[:, :, :30, :30]
+
+
+def test_the_outer_columns_are_the_test_images_untouched(run, drawn):
+    _, pairs, axes = drawn
+    ends = tiles(axes)[:, [0, 8], 1:-1, 1:-1] * 255
+    assert (ends.round() == run.names["mnist_test"].data.numpy()[pairs]).all()
+
+
+def test_between_stand_the_interpolates_in_order(run, drawn):
+    names, (_, pairs, axes) = run.names, drawn
+    for row, pair in zip(tiles(axes), pairs, strict=True):
+        A, B = names["test_images"][pair]
+        by_hand = names["create_interpolates"](A, B, names["encoder"], names["decoder"])
+        assert np.allclose(row[:, 1:-1, 1:-1], by_hand.cpu(), atol=1e-5)
+
+
+def test_black_frames_are_around_the_real_images_alone(drawn):
+    framed = tiles(drawn[2])
+    frame = np.pad(np.zeros((28, 28), bool), 1, constant_values=True)
+    assert (framed[:, [0, 8]][..., frame] == 1).all()
+    assert framed[:, 1:8][..., frame].max() < 0.3
+
+
+def test_columns_are_labelled_with_t(drawn):
+    axes = drawn[2]
+    steps = [f"{k}/8" for k in range(2, 8)]
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == ["real", "t = 1/8", *steps, "real"]
+    assert np.abs(axes.get_xticks() - MIDDLES[:9]).max() <= 1
+
+
+def test_rows_are_labelled_with_their_digits(run, drawn):
+    _, pairs, axes = drawn
+    digits = run.names["mnist_test"].targets.tolist()
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == [f"{digits[a]} → {digits[b]}" for a, b in pairs]
+    assert np.abs(axes.get_yticks() - MIDDLES).max() <= 1
+
+
+def test_the_png_shows_the_sheet_on_white(run, drawn):
+    figure, _, axes = drawn
+    png = run.names["plt"].imread(io.BytesIO(bytes(figure["png"])))[:, :, 0]
+    sheet = np.asarray(axes.images[0].get_array())[2:-2, 2:-2]
+    left, *_, right = np.flatnonzero((png < 0.1).mean(0) > 0.5)  # black frames
+    top, *_, bottom = np.flatnonzero(png[:, left] < 0.1)
+    y, x = ((np.arange(n) + 0.5) / n for n in sheet.shape)
+    y = (top + y * (bottom + 1 - top)).astype(int)
+    x = (left + x * (right + 1 - left)).astype(int)
+    assert np.abs(png[y][:, x] - (1 - sheet)).max() < 0.02
+    assert png.shape == (2550, 2310) and png[0].min() == png[-1].min() == 1
+
+
+def test_the_caption_has_the_values_that_drew_the_figure(run, drawn):
+    figure, pairs, _ = drawn
+    assert figure["seed"] == run.names["SEED"] and figure["pairs"] == pairs
+    assert figure["temperature"] == run.names["TEMPERATURE"]
+
+
+@pytest.fixture
+def draw(hw9, vae, sample):
+    """Return a function that draws a figure of the sample."""
+    images, labels = hw9.read_split(sample.test, "cpu")
+    pairs, _ = hw9.choose_pairs(labels, 0)
+
+    def draw(encoder=vae[0], decoder=vae[1], seed=0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
+            args = pairs, images, labels, encoder, decoder, seed
+            return hw9.draw_figure("f.png", "t", *args)
+
+    yield draw
+    hw9.plt.close("all")
+
+
+def test_a_caption_keeps_what_drew_it_when_settings_change_later(draw, hw9, vae):
+    figure = draw(decoder=hw9.Sharpened(vae[1], 0.3), seed=7)
+    assert (figure["seed"], figure["temperature"]) == (7, 0.3)
+
+
+def test_whatever_ones_style_the_figure_is_the_same(draw, hw9):
+    usual = draw()["png"]
+    large = {"font.size": 30, "figure.constrained_layout.use": True}
+    with hw9.plt.style.context(["dark_background", large]):
+        before = dict(hw9.plt.rcParams)
+        assert draw()["png"] == usual
+        assert dict(hw9.plt.rcParams) == before, "one's style is left as it was"
+
+
+def test_a_decoder_that_is_not_sharpened_has_temperature_1(draw):
+    assert draw()["temperature"] == 1
+
+
+def test_rows_that_are_no_images_are_an_error(draw, hw9, vae):
+    hw9.nn.init.constant_(vae[1].net[0].weight, float("nan"))
+    with pytest.raises(ValueError, match=r"Run 3\.7 and all below again"):
+        draw()
+
+
+def test_the_plane_shows_the_walk_of_evenly_spaced_codes(hw9):
+    torch, pair = hw9.torch, hw9.torch.tensor([3, 38])
+    means = hw9.make_prior_means(12, 5.0)
+    labels = torch.arange(40) % 10
+    codes = means[labels] + torch.randn(40, 12)
+    hw9.plot_plane(codes, labels, pair, means)
+    lines = {line.get_label(): line.get_xydata() for line in hw9.plt.gca().lines}
+    hw9.plt.close()
+    walk, corners = lines["the walk"], lines["their corners"]
+    steps = np.diff(walk, axis=0)
+    assert steps.shape == (8, 2) and np.allclose(steps, steps[0], atol=1e-4)
+    assert np.allclose(np.hypot(*corners.T), 5), "the corners lie in the plane"
+    assert (lines["the origin"] == 0).all()
+
+
+def test_below_the_plane_stand_the_images_along_its_walk(run):
+    (figure,) = (f for f in run.drawn if "along the walk" in f.axes[0].get_title())
+    names, image = run.names, figure.axes[0].images[0].get_array()
+    ends = names["test_images"][names["different_pairs"][0]]
+    row = names["create_interpolates"](*ends, names["encoder"], names["decoder"])
+    assert np.allclose(image, np.hstack(row.cpu()), atol=1e-5)

@@ -1,5 +1,7 @@
 """Settings: a wrong value is one error that names it, before anything is read."""
 
+from unittest import mock
+
 import pytest
 from conftest import read_cells
 
@@ -12,7 +14,7 @@ GOOD = {
     "LATENT_DIM": [2, 1000],
     "CORNER_DISTANCE": [0, 0.0, 50.5],
     "TEMPERATURE": [0.05, 1],
-    "DATASET": ["auto", "mnist", "sample"],
+    "DATASET": ["mnist", "sample"],
 }
 NAMES = "", " ", ".", "..", ".abc", "../a", "a/b", "a\\b", "a b", "a:b", "ü", "a\n"
 BAD = {
@@ -24,13 +26,13 @@ BAD = {
     "LATENT_DIM": [1, 0, -1, 2.5, "24", True],
     "CORNER_DISTANCE": [-1, -0.1, float("nan"), float("inf"), "5", None, True],
     "TEMPERATURE": [0, -1, float("nan"), float("inf"), "cold", True],
-    "DATASET": ["", "MNIST", None, ["mnist"]],
+    "DATASET": ["", "auto", "MNIST", None, ["mnist"]],
 }
 
 
 def check(**changed):
     """Run the cell that checks, after the cell of settings."""
-    names = {"re": __import__("re")}
+    names = {"re": __import__("re"), "get_ipython": mock.MagicMock()}
     exec(read_cells()["settings"], names)
     assert set(GOOD) == {name for name in names if name.isupper()}
     exec(read_cells()["checks"], names | changed)
@@ -51,6 +53,12 @@ def test_a_wrong_value_is_named(name, value):
     with pytest.raises(ValueError, match=f"^{name} = .*: it must be ") as raised:
         check(**{name: value})
     assert repr(value) in str(raised.value) and str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(("name", "bound"), [("SEED", 2**32 - 1), ("EPOCHS", 10**6)])
+def test_a_number_too_large_is_told_the_bound(name, bound):
+    with pytest.raises(ValueError, match=f" to {bound}\\.$"):
+        check(**{name: bound + 1})
 
 
 def test_settings_are_checked_before_anything_is_read_or_trained():

@@ -13,8 +13,11 @@ path = Path(sys.argv[1])
 notebook = nbformat.read(path, as_version=4)
 notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
 kept = {"preserve_cell_metadata_mask": {"tags"}}
-kept["preserve_nb_metadata_mask"] = {("kernelspec",), ("language_info", "name")}
+kept["preserve_nb_metadata_mask"] = {("kernelspec",), ("language_info",)}
 notebook, _ = ClearMetadataPreprocessor(**kept).preprocess(notebook, {})
+language = notebook.metadata.language_info
+for key in language.keys() - {"name", "file_extension"}:
+    del language[key]
 for cell in notebook.cells:  # GitHub shows neither widgets nor an emptied bar
     outputs = cell.get("outputs", [])
     texts = {id(o): o.text.strip() for o in outputs if o.output_type == "stream"}
