@@ -107,9 +107,8 @@ def plan(quick, long):
     }
     for seed, epochs in itertools.product(range(1 if quick else 5), EPOCHS):
         if (seed, epochs) != (0, EPOCHS[-1]):  # that is NOTEBOOK
-            judges = int(epochs == EPOCHS[-1])
             settings = {"SEED": seed, "EPOCHS": epochs}
-            jobs[f"seed {seed}, {epochs}"] = job("notebook", judges, **settings)
+            jobs[f"seed {seed}, {epochs}"] = job("notebook", **settings)
     if long:
         jobs[f"notebook, EPOCHS={long}"] = job("notebook", EPOCHS=long)
     return jobs
@@ -134,9 +133,11 @@ def bench(quick, long, kept):
         todo = {
             key: (train_apart, alone, job) for key, job in plan(quick, long).items()
         }
-        settings = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
-        for count in (1, 2):
-            todo[f"whole, {count}"] = run_whole, folder, settings, count
+        small = {"DATASET": "sample"} if quick else {}
+        short = small | {"EPOCHS": 1}
+        todo["whole"] = run_whole, folder, short if quick else small, 1
+        todo["short"] = run_whole, folder, short, 1
+        todo["two at once"] = run_whole, folder, short, 2
         for key, (measure, *given) in todo.items():
             if key not in results:
                 print(f"\n{key}", flush=True)

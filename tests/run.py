@@ -29,6 +29,13 @@ def read_setting(word, known):
         return name, value  # the notebook says what is wrong with it
 
 
+def silence_kernel():
+    """Let the log of Jupyter's kernel go nowhere: errors of cells come another way."""
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.stdout.reconfigure(errors="replace")  # a bar, where there is no UTF-8
+
+
 def main(words):
     """Run the notebook with these settings; end with its own error, if there is one."""
     if not NOTEBOOK.exists():
@@ -36,6 +43,7 @@ def main(words):
     known = papermill.inspect_notebook(str(NOTEBOOK))
     settings = dict(read_setting(word, known) for word in words)
     shown = {"stdout_file": sys.stdout, "progress_bar": False}
+    silence_kernel()
     try:
         papermill.execute_notebook(NOTEBOOK, "last_run.ipynb", settings, **shown)
     except PapermillExecutionError as error:

@@ -13,7 +13,6 @@ from nll import log_likelihood
 
 WORDS = {
     "bench": ["tutorial recipe", "textbook VAE", "within: half way", "two at once"],
-    "peers": ["VampPrior", "hyperspherical, bent", "VAE-GAN", "ours"],
     "nll": ["log p(x) = ", "1,000 images"],
 }
 

@@ -72,10 +72,10 @@ def test_magics_and_commands_go_through(ready):
     own = ["!echo installed", "# only a comment", "%%time\na = 1", "%%time\nb = 2"]
     for source in own:
         ready.execute(source)
-    for name in ("same", "different", "save"):
+    for name in ("same", "different", "plane", "save"):
         said = ready.execute("%%time\n" + CELLS[name])
     text = "\n".join(read(ready.folder / GOOD)[2:])
-    assert READY in said and text.count("%%time") == 5
+    assert READY in said and text.count("%%time") == 6
     for line in ("!echo installed", "# only a comment", "a = 1", "b = 2"):
         assert f"\n{line}\n" in text
 
