@@ -85,7 +85,8 @@ def test_the_screen_shows_progress_and_the_end(made):
 
 
 def test_the_screen_shows_no_warnings(made):
-    assert "warning" not in made[1].lower() and "error" not in made[1].lower()
+    words = made[1].lower().replace("error at the ends", "")
+    assert "warning" not in words and "error" not in words
 
 
 WRONG = {
