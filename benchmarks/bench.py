@@ -80,7 +80,8 @@ def run_whole(folder, settings, count):
     command = [*papermill, "out.ipynb", "--no-progress-bar"]
     for name, value in settings.items():
         command += ["-p", name, str(value)]
-    folders = [make_folder(folder / f"whole {count} {i}") for i in range(count)]
+    parents = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(count)]
+    folders = [make_folder(parent / "hw9") for parent in parents]
     start = time.perf_counter()
     runs = [subprocess.Popen(command, cwd=each) for each in folders]
     codes = [run.wait() for run in runs]
