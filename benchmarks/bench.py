@@ -83,7 +83,10 @@ def run_whole(folder, settings, count):
     parents = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(count)]
     folders = [make_folder(parent / "hw9") for parent in parents]
     start = time.perf_counter()
-    runs = [subprocess.Popen(command, cwd=each) for each in folders]
+    runs = []
+    for each in folders:
+        runs.append(subprocess.Popen(command, cwd=each))
+        time.sleep(5 * (count > 1))  # kernels begun at once may choose the same ports
     codes = [run.wait() for run in runs]
     seconds = time.perf_counter() - start
     if any(codes):

@@ -136,7 +136,11 @@ def test_two_runs_at_once(tmp_path):
     command = [sys.executable, "tests/run.py", "DATASET=sample", "EPOCHS=1"]
     seeds = (1, 2)
     more = [[f"NETID=seed{seed}", f"SEED={seed}"] for seed in seeds]
-    for process in [begin(command + words, tmp_path) for words in more]:
+    processes = []
+    for words in more:
+        processes.append(begin(command + words, tmp_path))
+        time.sleep(5)  # kernels begun at the same moment may choose the same ports
+    for process in processes:
         words, _ = process.communicate(timeout=300)
         assert process.returncode == 0, words.decode()[-2000:]
     for seed in seeds:
