@@ -12,6 +12,7 @@ from cells import DEFINE_ONLY, FIRST_LAYER, edit, new_notebook, run_cells
 from nll import log_likelihood
 
 WORDS = {
+    "bench": ["tutorial recipe", "textbook VAE", "within: half way", "two at once"],
     "nll": ["log p(x) = ", "1,000 images"],
 }
 
@@ -20,7 +21,8 @@ WORDS = {
 @pytest.mark.parametrize("script", WORDS)
 def test_quick_benchmarks_print_their_tables(script):
     command = [sys.executable, f"benchmarks/{script}.py", "--quick"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    given = {"cwd": PROJECT, "capture_output": True, "text": True, "timeout": 900}
+    done = subprocess.run(command, **given)
     assert done.returncode == 0, done.stderr
     for words in WORDS[script]:
         assert words in done.stdout
