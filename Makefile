@@ -16,7 +16,7 @@ run: $(VENV)/ready
 	@$(BIN)/python tests/run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
 test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults and not browser"
-test-faults test-browser: test-%: $(VENV)/ready-tests $(VENV)/ready-benchmarks
+test-faults test-browser: test-%: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m $*
 bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
@@ -42,5 +42,5 @@ $(VENV)/ready-%: %/requirements.txt $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/__pycache__ .ci/screenshots
+	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ .ci/screenshots
 	rm -f *_PREVIEW.pdf *.part last_run.ipynb data.lock

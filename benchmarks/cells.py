@@ -129,7 +129,8 @@ def measure_walks(hw9, judges):
     found = {name: {} for name in judges}
     for kind in ("one digit", "two digits"):
         pairs, reference = hw9.choose_many(labels.cpu(), kind == "one digit", seed=0)
-        A, B = images[pairs.T]
+        A = images[pairs[:, 0]]
+        B = images[pairs[:, 1]]
         rows = hw9.create_interpolates(A, B, hw9.encoder, hw9.decoder)
         for name, judge in judges.items():
             values = hw9.measure(rows, pairs, reference, images, labels, judge)

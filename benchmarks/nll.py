@@ -63,7 +63,8 @@ def train_drawn(hw9, width, hidden):
     weights = [*encoder.parameters(), *decoder.parameters()]
     betas = (0.85, 0.9)
     optimizer = torch.optim.AdamW(weights, hw9.LEARNING_RATE, betas, fused=True)
-    loader = Drawn(hw9.make_loader(hw9.images, hw9.labels, hw9.BATCH_SIZE))
+    images = hw9.all_train_images
+    loader = Drawn(hw9.make_loader(images, hw9.all_train_labels, hw9.BATCH_SIZE))
     hw9.train(encoder, decoder, loader, optimizer, hw9.EPOCHS, hw9.prior_means)
     return encoder, decoder
 

@@ -129,12 +129,6 @@ def test_training_minimises_vae_loss_as_edited(hw9, small, monkeypatch):
     assert last["KL"] < 0.1
 
 
-def test_each_digit_is_near_its_own_corner(run):
-    mu = run.names["encoder"](run.names["test_images"])[0]
-    nearest = run.names["torch"].cdist(mu, run.names["prior_means"]).argmin(1)
-    assert (nearest == run.names["test_labels"]).double().mean() > 0.5  # chance: 0.1
-
-
 def test_the_contracts_names_are_live(run):
     names = "encoder decoder mnist_train mnist_test train_loader test_loader".split()
     names += "plain_decoder prior_means sample vae_loss train".split()
@@ -236,7 +230,7 @@ def use(hw9, encoder, decoder, x):
     hw9.evaluate(encoder, decoder, x, hw9.torch.zeros(10, 4))
     sharp, pairs = hw9.Sharpened(decoder, 0.5), hw9.torch.arange(20).reshape(10, 2)
     labels = hw9.torch.arange(len(x)) % 10
-    hw9.draw_figure("f", "t", pairs, x, labels, encoder, sharp, 0)
+    hw9.draw_figure("t", pairs, x, labels, encoder, sharp, 0)
     hw9.plt.close("all")
     hw9.create_interpolates(x[:20], x[20:40], encoder, sharp)
 
