@@ -97,6 +97,7 @@ def run_whole(folder, settings, count):
 def plan(quick, long):
     """Return {name: job}, a job for each training."""
     small = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
+    judges = 1 if quick else 2
 
     def job(recipe, judges=0, edits=(), pictures=False, **settings):
         more = {"edits": edits, "judges": judges, "pictures": pictures}
@@ -104,10 +105,10 @@ def plan(quick, long):
 
     plain = {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
     jobs = {
-        TUTORIAL: job(TUTORIAL, 2, EPOCHS=10, TEMPERATURE=1.0),
-        TEXTBOOK: job("notebook", 2, FIRST_LAYER, pictures=True, **plain),
-        DIRECTIONS: job("notebook", 2, TEMPERATURE=1.0),
-        NOTEBOOK: job("notebook", 2, pictures=True),
+        TUTORIAL: job(TUTORIAL, judges, EPOCHS=10, TEMPERATURE=1.0),
+        TEXTBOOK: job("notebook", judges, FIRST_LAYER, pictures=True, **plain),
+        DIRECTIONS: job("notebook", judges, TEMPERATURE=1.0),
+        NOTEBOOK: job("notebook", judges, pictures=True),
     }
     seeds = range(1 if quick else 5)
     for seed, epochs in itertools.product(seeds, EPOCHS[:1] if quick else EPOCHS):
