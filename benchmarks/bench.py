@@ -136,13 +136,11 @@ def bench(quick, long, kept):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = make_folder(folder / "alone")
-        todo = {
-            key: (train_apart, alone, job) for key, job in plan(quick, long).items()
-        }
-        short = {"EPOCHS": 1}
-        if quick:
-            todo["whole"] = run_whole, folder, short | {"DATASET": "sample"}, 1
-        else:
+        todo = {}
+        for key, job in plan(quick, long).items():
+            todo[key] = (child, job) if quick else (train_apart, alone, job)
+        if not quick:
+            short = {"EPOCHS": 1}
             todo["whole"] = run_whole, folder, {}, 1
             todo["short"] = run_whole, folder, short, 1
             todo["two at once"] = run_whole, folder, short, 2

@@ -124,15 +124,14 @@ def machine(results):
     )
     model = (found or [platform.machine()])[0]
     torch = version("torch").split("+")[0]
-    whole = results["whole"]
-    share = whole / results[TUTORIAL]["seconds"][-1]
-    text = (
-        f"Measured on {model}, {os.cpu_count()} cores, PyTorch {torch}. "
-        f"The whole notebook: {whole:.0f} s = {share:.2f} T"
-    )
+    text = f"Measured on {model}, {os.cpu_count()} cores, PyTorch {torch}"
     if "two at once" in results:  # the last to be measured
+        share = results["whole"] / results[TUTORIAL]["seconds"][-1]
         ratio = results["two at once"] / results["short"]
-        text += f"; two at once take {ratio:.2f} times as long as one (EPOCHS=1)"
+        text += (
+            f". The whole notebook: {results['whole']:.0f} s = {share:.2f} T; "
+            f"two at once take {ratio:.2f} times as long as one (EPOCHS=1)"
+        )
     return text + "."
 
 

@@ -12,7 +12,7 @@ from cells import DEFINE_ONLY, FIRST_LAYER, edit, new_notebook, run_cells
 from nll import log_likelihood
 
 WORDS = {
-    "bench": ["tutorial recipe", "textbook VAE", "within: half way", "whole notebook"],
+    "bench": ["tutorial recipe", "textbook VAE", "within: half way"],
     "nll": ["log p(x) = ", "1,000 images"],
 }
 

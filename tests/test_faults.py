@@ -117,7 +117,7 @@ def test_of_two_runs_in_one_folder_each_has_its_own_figures(ready):
     assert ready.execute(CELLS["save"]) == READY
     pages = [pypdf.PdfReader(path).pages[0] for path in paths]
     for page, seed, run in zip(pages, (0, 7), (ready, other), strict=True):
-        assert f"seed {seed}," in page.extract_text()
+        assert f"Seed {seed} " in page.extract_text()
         figure = run.names["same_figure"]
         assert str(figure["pairs"][0][0]) in page.extract_text()
     assert pages[0].images[0].data != pages[1].images[0].data
@@ -145,7 +145,7 @@ def test_two_runs_at_once(tmp_path):
         assert process.returncode == 0, words.decode()[-2000:]
     for seed in seeds:
         first = read(tmp_path / f"seed{seed}_HW9_PREVIEW.pdf")[0]
-        assert f"seed {seed}," in first
+        assert f"Seed {seed} " in first
 
 
 def test_make_interrupted(tmp_path):

@@ -62,7 +62,7 @@ def test_make_leaves_the_pdf_with_the_settings_given(made):
     given = pages[2].extract_text().split("# Parameters")[1]
     for setting in ('NETID = "abc123"', "SEED = 7", "EPOCHS = 1", 'DATASET = "sample"'):
         assert setting in given
-    assert "seed 7," in pages[0].extract_text()
+    assert "Seed 7 " in pages[0].extract_text()
 
 
 def test_a_preview_touches_nothing_of_a_real_run(made):

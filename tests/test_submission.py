@@ -283,13 +283,13 @@ def test_a_caption_says_what_is_graded(submission, figures, run, number):
     title = ["Same digit interpolates", "Different digit interpolates"][number]
     assert title in text and "abc123" in text
     assert (
-        "VAE trained on MNIST’s training set only (1.4, 3.7). Framed in black: test "
-        "images, drawn at random (4.2; seed 0, by rows test images no." in text
+        "VAE (prior: 3.3) trained on MNIST’s training set only (1.4, 3.7). Framed in "
+        "black: test images, drawn at random (4.2)." in text
     )
     assert "decoded at 𝑡 = 1/8, …, 7/8 of the straight line between" in text
-    assert "their codes (posterior means), evenly spaced; contrast" in text
+    assert "their codes (posterior means), evenly spaced (4.1); contrast" in text
     assert "contrast raised, logits / 0.6 (3.9), of these seven alone" in text
-    numbers = re.search(r"images no\. ([^)]*)", text)[1]
+    numbers = re.search(r"Seed 0 drew test images no\. ([^.]*)", text)[1]
     shown = [list(map(int, pair.split(" and "))) for pair in numbers.split("; ")]
     assert shown == figures[number]["pairs"] and len(shown) == 10
     digits = [run.names["test_labels"][pair].tolist() for pair in shown]
