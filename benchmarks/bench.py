@@ -86,7 +86,7 @@ def run_whole(folder, settings, count):
     runs = []
     for each in folders:
         runs.append(subprocess.Popen(command, cwd=each))
-        time.sleep(5 * (count > 1))  # kernels begun at once may choose the same ports
+        time.sleep(5 * (count > 1))  # of two begun at once, one was seen to wait
     codes = [run.wait() for run in runs]
     seconds = time.perf_counter() - start
     if any(codes):
@@ -97,7 +97,7 @@ def run_whole(folder, settings, count):
 def plan(quick, long):
     """Return {name: job}, a job for each training."""
     small = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
-    judges = 1 if quick else 2
+    count = 1 if quick else 2  # of judges
 
     def job(recipe, judges=0, edits=(), pictures=False, **settings):
         more = {"edits": edits, "judges": judges, "pictures": pictures}
@@ -105,10 +105,10 @@ def plan(quick, long):
 
     plain = {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
     jobs = {
-        TUTORIAL: job(TUTORIAL, judges, EPOCHS=10, TEMPERATURE=1.0),
-        TEXTBOOK: job("notebook", judges, FIRST_LAYER, pictures=True, **plain),
-        DIRECTIONS: job("notebook", judges, TEMPERATURE=1.0),
-        NOTEBOOK: job("notebook", judges, pictures=True),
+        TUTORIAL: job(TUTORIAL, count, EPOCHS=10, TEMPERATURE=1.0),
+        TEXTBOOK: job("notebook", count, FIRST_LAYER, pictures=True, **plain),
+        DIRECTIONS: job("notebook", count, TEMPERATURE=1.0),
+        NOTEBOOK: job("notebook", count, pictures=True),
     }
     seeds = range(1 if quick else 5)
     for seed, epochs in itertools.product(seeds, EPOCHS[:1] if quick else EPOCHS):
@@ -136,9 +136,9 @@ def bench(quick, long, kept):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = make_folder(folder / "alone")
-        todo = {}
-        for key, job in plan(quick, long).items():
-            todo[key] = (child, job) if quick else (train_apart, alone, job)
+        todo = {
+            key: (train_apart, alone, job) for key, job in plan(quick, long).items()
+        }
         if not quick:
             short = {"EPOCHS": 1}
             todo["whole"] = run_whole, folder, {}, 1

@@ -38,6 +38,8 @@ def silence_kernel():
 
 def main(words):
     """Run the notebook with these settings; end with its own error, if there is one."""
+    if not NOTEBOOK.exists():
+        raise SystemExit("HW9.ipynb is not here: give the notebook its name back.")
     known = papermill.inspect_notebook(str(NOTEBOOK))
     settings = dict(read_setting(word, known) for word in words)
     shown = {"stdout_file": sys.stdout, "progress_bar": False}

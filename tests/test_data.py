@@ -1,15 +1,15 @@
 """Data: only whole files are trained on; what is missing is fetched or asked for."""
 
-import functools
+import contextlib
 import gzip
 import hashlib
+import http.server
 import runpy
 import shutil
 import socket
 import threading
 import time
 import types
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -22,52 +22,63 @@ PATIENCE = 0.5
 PORTAL = b"<!DOCTYPE html><html>Log in to the network</html>"
 
 
-@pytest.fixture(scope="module")
-def archives(tmp_path_factory):
-    """Return a folder with the sample's archives."""
-    folder = tmp_path_factory.mktemp("served") / "good"
-    folder.mkdir()
-    for path in RAW.iterdir():
-        packed = gzip.compress(path.read_bytes(), 1, mtime=0)
-        (folder / f"{path.name}.gz").write_bytes(packed)
-    return folder
+class Mirror(http.server.SimpleHTTPRequestHandler):
+    """A mirror of a folder's files; the first part of the address says how it is."""
+
+    def log_message(self, *_):
+        """Be silent."""
+
+    def do_GET(self):
+        """Answer as a mirror in trouble would."""
+        _, how, name = self.path.split("/")
+        content = (self.server.folder / name).read_bytes()
+        if how == "silent":
+            return time.sleep(4 * PATIENCE)
+        if how == "portal":
+            content = PORTAL
+        self.send_response(200)
+        self.send_header("Content-Length", len(content))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who only asks where it is hangs up
+            self.wfile.write(content[:1000] if how in ("cut", "stalls") else content)
+        time.sleep(4 * PATIENCE if how == "stalls" else 0)
 
 
 @pytest.fixture(scope="module")
-def mirrors(archives):
-    """Return {kind: address} of mirrors on loopback, one good, four not."""
-    for kind in ("cut", "portal"):
-        shutil.copytree(archives, archives.parent / kind)
-        for path in (archives.parent / kind).iterdir():
-            path.write_bytes(path.read_bytes()[:1000] if kind == "cut" else PORTAL)
-    files = functools.partial(SimpleHTTPRequestHandler, directory=archives.parent)
-    silent = socket.create_server(("127.0.0.1", 0))  # it never answers
-    with silent, ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+def server(tmp_path_factory):
+    """Serve the sample's archives on loopback."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        server.folder = tmp_path_factory.mktemp("served")
+        server.resources = []
+        for path in sorted(RAW.iterdir()):
+            packed = gzip.compress(path.read_bytes(), 1, mtime=0)
+            (server.folder / f"{path.name}.gz").write_bytes(packed)
+            md5 = hashlib.md5(packed).hexdigest()
+            server.resources.append((f"{path.name}.gz", md5))
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        ports = dict.fromkeys(["good", "cut", "portal", "missing"], server.server_port)
-        ports["silent"] = silent.getsockname()[1]
-        yield {kind: f"http://127.0.0.1:{port}/{kind}/" for kind, port in ports.items()}
+        yield server
         server.shutdown()
 
 
 @pytest.fixture
-def mirror(hw9, archives, mirrors, monkeypatch):
-    """Return a function that gives torchvision such a mirror of the sample."""
+def mirrors(hw9, server, monkeypatch):
+    """Return a function that gives torchvision such mirrors of the sample."""
 
-    def choose(kind):
-        monkeypatch.setattr(hw9.MNIST, "mirrors", [mirrors[kind]])
+    def choose(*kinds):
+        port = server.server_port  # at port 9 nobody listens
+        urls = [f"http://127.0.0.1:{9 if k == 'refuses' else port}/{k}/" for k in kinds]
+        monkeypatch.setattr(hw9.MNIST, "mirrors", urls)
+        monkeypatch.setattr(hw9.MNIST, "resources", server.resources)
 
-    md5 = {p.name: hashlib.md5(p.read_bytes()).hexdigest() for p in archives.iterdir()}
-    monkeypatch.setattr(hw9.MNIST, "resources", list(md5.items()))
-    choose("missing")
+    choose("refuses")
     yield choose
     socket.setdefaulttimeout(None)
 
 
 @pytest.fixture
-def packed(archives, tmp_path):
+def packed(server, tmp_path):
     """Return a data folder in which the archives lie."""
-    shutil.copytree(archives, tmp_path / "data" / "MNIST" / "raw")
+    shutil.copytree(server.folder, tmp_path / "data" / "MNIST" / "raw")
     return tmp_path / "data"
 
 
@@ -96,7 +107,7 @@ def load(hw9, root):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_truncated_unpacked_file_is_replaced_from_its_archive(
-    hw9, packed, mirror, name
+    hw9, packed, mirrors, name
 ):
     load(hw9, packed)
     path = packed / "MNIST" / "raw" / name
@@ -104,7 +115,7 @@ def test_a_truncated_unpacked_file_is_replaced_from_its_archive(
     load(hw9, packed)
 
 
-def test_a_truncated_unpacked_file_is_kept_aside(hw9, unpacked, mirror):
+def test_a_truncated_unpacked_file_is_kept_aside(hw9, unpacked, mirrors):
     path = unpacked / "MNIST" / "raw" / "train-labels-idx1-ubyte"
     cut = path.read_bytes()[:-100]
     path.write_bytes(cut)
@@ -113,7 +124,7 @@ def test_a_truncated_unpacked_file_is_kept_aside(hw9, unpacked, mirror):
     assert (path.parent / f"{path.name}.damaged").read_bytes() == cut
 
 
-def test_archives_packed_again_beside_good_files_do_no_harm(hw9, packed, mirror):
+def test_archives_packed_again_beside_good_files_do_no_harm(hw9, packed, mirrors):
     load(hw9, packed)
     for path in (packed / "MNIST" / "raw").glob("*.gz"):
         path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 9))
@@ -121,7 +132,7 @@ def test_archives_packed_again_beside_good_files_do_no_harm(hw9, packed, mirror)
 
 
 def test_only_unpacked_files_in_a_folder_that_cannot_be_written_are_enough(
-    hw9, unpacked, mirror, capsys
+    hw9, unpacked, mirrors, capsys
 ):
     paths = [unpacked, *unpacked.rglob("*")]
     for path in paths:
@@ -136,21 +147,21 @@ def test_only_unpacked_files_in_a_folder_that_cannot_be_written_are_enough(
             path.chmod(0o755)
 
 
-@pytest.mark.parametrize("trouble", ["missing", "portal", "cut", "silent"])
+@pytest.mark.parametrize("trouble", ["refuses", "portal", "cut", "silent", "stalls"])
 def test_no_mirror_is_an_error_soon_and_the_next_try_is_not_misled(
-    hw9, tmp_path, mirror, trouble
+    hw9, tmp_path, mirrors, trouble
 ):
-    mirror(trouble)
+    mirrors(trouble)
     start = time.perf_counter()
     with pytest.raises(RuntimeError, match=r"^No MNIST: "):
         load(hw9, tmp_path)
     assert time.perf_counter() - start < 4 * PATIENCE
-    mirror("good")
+    mirrors("good")
     load(hw9, tmp_path)
 
 
 @pytest.fixture
-def words(hw9, tmp_path, mirror):
+def words(hw9, tmp_path, mirrors):
     """Return the words of the error when there is no MNIST."""
     with pytest.raises(RuntimeError) as raised:
         hw9.fetch_mnist(tmp_path, SIZES, PATIENCE)
@@ -161,9 +172,9 @@ def test_no_mnist_is_one_line(words):
     assert len(words.splitlines()) == 1
 
 
-def test_no_mnist_says_what_to_download_and_whereto(hw9, tmp_path, words):
+def test_no_mnist_says_what_to_download_and_whereto(hw9, server, tmp_path, words):
     assert str(tmp_path / "MNIST" / "raw") in words
-    urls = [f"{hw9.MNIST.mirrors[0]}{name}.gz" for name in SIZES]
+    urls = [hw9.MNIST.mirrors[0] + name for name, _ in server.resources]
     assert all(url in words.split() for url in urls), "a URL can be clicked"
 
 
@@ -174,7 +185,7 @@ def run_data(hw9, root, dataset):
     return names
 
 
-def test_the_sample_is_a_preview(hw9, tmp_path, mirror, sample):
+def test_the_sample_is_a_preview(hw9, tmp_path, mirrors, sample):
     shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
     names = run_data(hw9, tmp_path / "data", "sample")
     assert "sample" in names["preview"]
@@ -182,7 +193,7 @@ def test_the_sample_is_a_preview(hw9, tmp_path, mirror, sample):
     assert names["mnist_test"].data.equal(sample.test.data)
 
 
-def test_without_mnist_the_sample_never_takes_its_place(hw9, tmp_path, mirror):
+def test_without_mnist_the_sample_never_takes_its_place(hw9, tmp_path, mirrors):
     shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
     with pytest.raises(RuntimeError, match="No MNIST"):
         run_data(hw9, tmp_path / "data", "mnist")
@@ -190,7 +201,7 @@ def test_without_mnist_the_sample_never_takes_its_place(hw9, tmp_path, mirror):
     assert run_data(hw9, tmp_path / "data", "mnist")["preview"] == ""
 
 
-def test_no_sample_is_an_error_that_says_what_to_do(hw9, tmp_path, mirror):
+def test_no_sample_is_an_error_that_says_what_to_do(hw9, tmp_path, mirrors):
     with pytest.raises((RuntimeError, OSError)) as raised:
         run_data(hw9, tmp_path / "data", "sample")
     assert "sample" in str(raised.value) and "download=True" not in str(raised.value)
@@ -198,8 +209,9 @@ def test_no_sample_is_an_error_that_says_what_to_do(hw9, tmp_path, mirror):
 
 def test_sample_is_what_the_script_makes(sample):
     """Another matplotlib may shade an edge differently."""
-    script = runpy.run_path(str(PROJECT / "data" / "make_sample.py"))
-    images, labels = script["make_split"](100, seed=0)
+    with contextlib.redirect_stdout(None):
+        script = runpy.run_path(str(PROJECT / "data" / "make_sample.py"))
+        images, labels = script["make_split"](100, seed=0)
     assert (labels == sample.train.targets[:100].numpy()).all()
     assert np.abs(images.astype(float) - sample.train.data[:100].numpy()).mean() < 1
 

@@ -139,7 +139,7 @@ def test_two_runs_at_once(tmp_path):
     processes = []
     for words in more:
         processes.append(begin(command + words, tmp_path))
-        time.sleep(5)  # kernels begun at the same moment may choose the same ports
+        time.sleep(5)  # of two begun in the same moment, one was seen to wait for ever
     for process in processes:
         words, _ = process.communicate(timeout=300)
         assert process.returncode == 0, words.decode()[-2000:]

@@ -129,6 +129,12 @@ def test_training_minimises_vae_loss_as_edited(hw9, small, monkeypatch):
     assert last["KL"] < 0.1
 
 
+def test_each_digit_is_near_its_own_corner(run):
+    mu = run.names["encoder"](run.names["test_images"])[0]
+    nearest = run.names["torch"].cdist(mu, run.names["prior_means"]).argmin(1)
+    assert (nearest == run.names["test_labels"]).double().mean() > 0.5  # chance: 0.1
+
+
 def test_the_contracts_names_are_live(run):
     names = "encoder decoder mnist_train mnist_test train_loader test_loader".split()
     names += "plain_decoder prior_means sample vae_loss train".split()
@@ -337,8 +343,9 @@ def test_an_encoder_that_does_not_flatten_is_one_error(hw9, vae):
         hw9.check_shapes(encoder, vae[1], hw9.torch.rand(5, 1, 28, 28), 4)
 
 
-def test_another_vae_goes_through_the_whole_notebook(tmp_path, run):
-    changed = {"encoder": "# 2.2 Encoder\n" + PUBLISHED, "decoder": "# 2.3 Decoder"}
+@pytest.mark.parametrize("kind", ["tutorial", "published"])
+def test_another_vae_goes_through_the_whole_notebook(tmp_path, run, kind):
+    changed = {"encoder": "# 2.2 Encoder\n" + VAES[kind], "decoder": "# 2.3 Decoder"}
     other = run_on_sample(tmp_path, read_cells() | changed)
     assert (tmp_path / "abc123_HW9_PREVIEW.pdf").exists()
     assert [len(f.axes) for f in other.drawn] == [len(f.axes) for f in run.drawn]

@@ -116,6 +116,13 @@ def test_an_error_of_two_lines_is_shown_whole(tmp_path):
     assert "OSError: No space left on device.\nTry again, or wait.\nmake" in screen
 
 
+def test_without_the_notebook_make_says_so(tmp_path):
+    copy_project(tmp_path)
+    (tmp_path / "HW9.ipynb").unlink()
+    code, screen = make(tmp_path)
+    assert code != 0 and "HW9.ipynb is not here" in screen
+
+
 @pytest.fixture(scope="module")
 def notebook():
     """Return the notebook that is committed, or about to be."""

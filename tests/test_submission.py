@@ -14,6 +14,9 @@ from PIL import Image
 
 CELLS = read_cells()
 TITLES = [source.split("\n")[0].removeprefix("# ") for source in CELLS.values()]
+# Under the index, where there are no numbered cells: without the numbers of pages.
+POINTER = "Modelp.(2.2,2.3)·trainingp.(3.7),datap.(1.4)·interpolatesp.(4.1)·figuresp."
+POINTER += "(4.3to4.5)"
 ADVANCE = 0.602 * 8  # of DejaVu Sans Mono at 8 points
 
 
@@ -100,7 +103,7 @@ def hostile(seed, lines=60):
     return [f"# cell {seed}.{k}\n{cell}" for k, cell in enumerate(cells)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_no_character_is_lost_nor_runs_off_the_page(hw9, tmp_path, monkeypatch, seed):
     """Each is in the listing, itself or as its escape; and all that on the pages."""
     sources = hostile(seed)
@@ -119,9 +122,17 @@ def test_no_character_is_lost_nor_runs_off_the_page(hw9, tmp_path, monkeypatch, 
     text = ""
     for page in pages:
         text += squeeze("".join(page.extract_text().split("\n")[1:]))
-    assert text.endswith(squeeze("".join(listed)))
+    assert text == POINTER + squeeze("".join(listed))
     for top, left, bottom, right in map(ink, document):
         assert top > 12 and left > 36 and bottom < 780 and right < 576
+
+
+def test_no_character_of_a_title_is_lost_either(hw9, tmp_path, monkeypatch):
+    title = "你好 🎉 \u0301 #let $ *a* `b`"
+    cells = collect(hw9, f"# 3.11 {title}\na = 1")
+    _, pages = set_code(hw9, tmp_path, cells, monkeypatch)
+    shown = "".join(c if ord(c) < 0x180 else ascii(c)[1:-1] for c in title)
+    assert squeeze(shown) in squeeze("".join(pages[0])).rpartition("Part3")[2]
 
 
 def test_indents_and_blank_lines_are_kept(hw9, tmp_path, monkeypatch):
@@ -169,6 +180,12 @@ def test_own_cells_stand_after_the_numbered_cell_after_which_they_ran(hw9):
     cells = collect(hw9, "first", "# 3.4 Prior", "mine", "# 3.10 Seen", "# 3.5 Ev", "x")
     listed = [cell["title"] or cell["code"] for cell in cells.values()]
     assert listed[1:] == ["first", "3.4 Prior", "mine", "3.5 Ev", "x", "3.10 Seen"]
+
+
+def test_a_title_counts_only_at_the_top_of_a_cell(hw9):
+    cells = collect(hw9, "# 3.7 Train\na", "b\n# 3.7 Train\nc")
+    listed = [cell["code"] for cell in cells.values()]
+    assert listed[1:] == ["a", "b\n# 3.7 Train\nc"]
 
 
 WARM = edit("settings", "TEMPERATURE = 0.6", "TEMPERATURE = 5")
@@ -295,6 +312,16 @@ def test_a_caption_says_what_is_graded(submission, figures, run, number):
     digits = [run.names["test_labels"][pair].tolist() for pair in shown]
     same = [[digit, digit] for digit in range(10)]
     assert digits == same if number == 0 else all(a != b for a, b in digits)
+
+
+def test_a_caption_speaks_of_contrast_only_if_it_is_raised(
+    hw9, tmp_path, whole, figures
+):
+    plain = [figure | {"temperature": 1} for figure in figures]
+    for page in save(hw9, tmp_path, whole, plain)[1][:2]:
+        text = " ".join(page)
+        assert "evenly spaced (4.1); contrast as decoded." in text
+        assert "raised" not in text and "logits" not in text
 
 
 def test_all_our_code_is_there_in_one_column(submission):
