@@ -5,6 +5,7 @@ names of settings alone, and their values in the environment, where no shell rea
 """
 
 import ast
+import logging
 import os
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def main(words):
     except PapermillExecutionError as error:
         raise SystemExit(f"{error.ename}: {error.evalue}") from None
     except KeyboardInterrupt:
+        logging.disable()  # asyncio might tell of the cell that nobody waits for now
         raise SystemExit("Stopped. Nothing is lost; run it again.") from None
 
 
