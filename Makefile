@@ -35,10 +35,10 @@ format: $(VENV)/ready-tests
 
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r requirements.txt
 	touch $@
 $(VENV)/ready-%: %/requirements.txt $(VENV)/ready
-	$(BIN)/pip install -q --disable-pip-version-check -r $<
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r $<
 	touch $@
 
 clean:

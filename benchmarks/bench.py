@@ -13,12 +13,14 @@ import argparse
 import base64
 import itertools
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from cells import (
@@ -35,7 +37,7 @@ from cells import (
 from report import DIRECTIONS, EPOCHS, NOTEBOOK, TEXTBOOK, TUTORIAL, draw, fill, report
 
 
-def child(job):
+def train(job):
     """Train in this process; return curve, seconds, memory, and what walks measure."""
     hw9 = new_notebook()
     if job["recipe"] == TUTORIAL:
@@ -67,11 +69,9 @@ def make_folder(folder):
 
 
 def train_apart(folder, job):
-    """Train in a process of its own; return what `child` returns."""
-    out = folder / "out.json"
-    command = [sys.executable, __file__, "--child", json.dumps(job), str(out)]
-    subprocess.run(command, cwd=folder, check=True)
-    return json.loads(out.read_text())
+    """Train in a process of its own, in a folder; return what `train` returns."""
+    with ProcessPoolExecutor(1, initializer=os.chdir, initargs=[folder]) as process:
+        return process.submit(train, job).result()
 
 
 def run_whole(folder, settings, count):
@@ -133,6 +133,7 @@ def bench(quick, long, kept):
             raise SystemExit(
                 f"{kept} is of another version of the notebook: delete it."
             )
+    run_cells(new_notebook(), "imports", "imports")  # once, not in each process
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = make_folder(folder / "alone")
@@ -160,12 +161,7 @@ def main():
     parser.add_argument("--long", type=int, metavar="N", help="train for N epochs, too")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="save results there")
     parser.add_argument("--report", type=Path, metavar="FILE", help="only report these")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        job, out = given.child
-        Path(out).write_text(json.dumps(child(json.loads(job))))
-        return
     if given.report:
         results = json.loads(given.report.read_text())["results"]
     else:
