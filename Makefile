@@ -16,8 +16,10 @@ run: $(VENV)/ready
 	@$(BIN)/python tests/run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
 test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults and not browser"
-test-faults test-browser: test-%: $(VENV)/ready-tests
-	$(BIN)/pytest -q tests -m $*
+test-faults: $(VENV)/ready-tests
+	$(BIN)/pytest -q tests -m faults
+test-browser: $(VENV)/ready-tests $(VENV)/ready-browser
+	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
 peers nll: $(VENV)/ready-tests $(VENV)/ready-benchmarks
@@ -37,8 +39,11 @@ $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r requirements.txt
 	touch $@
-$(VENV)/ready-%: %/requirements.txt $(VENV)/ready
-	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r $<
+$(VENV)/ready-tests: tests/requirements.txt
+$(VENV)/ready-browser: tests/requirements-browser.txt
+$(VENV)/ready-benchmarks: benchmarks/requirements.txt
+$(VENV)/ready-%: $(VENV)/ready
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r $(filter %.txt,$^)
 	touch $@
 
 clean:

@@ -21,6 +21,7 @@ PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the notebook does
 matplotlib.use("agg")
+matplotlib.rcParams["figure.max_open_warning"] = 0  # many runs in one process
 
 
 def pytest_configure(config):
