@@ -37,13 +37,13 @@ format: $(VENV)/ready-tests
 
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
 $(VENV)/ready-tests: tests/requirements.txt
 $(VENV)/ready-browser: tests/requirements-browser.txt
 $(VENV)/ready-benchmarks: benchmarks/requirements.txt
 $(VENV)/ready-%: $(VENV)/ready
-	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r $(filter %.txt,$^)
+	$(BIN)/pip install -q --disable-pip-version-check -r $(filter %.txt,$^)
 	touch $@
 
 clean:
