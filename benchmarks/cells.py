@@ -73,7 +73,7 @@ def run_cells(hw9, first, last, settings=None, edits=()):
 def prepare(hw9, settings, edits=()):
     """Run the cells before training; no pictures."""
     run_cells(hw9, "imports", "loader", settings, edits)
-    run_cells(hw9, "residual", "train", edits=edits)
+    run_cells(hw9, "residual", "evaluate", edits=edits)
 
 
 def train_notebook(hw9, settings, edits=()):

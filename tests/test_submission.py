@@ -15,7 +15,7 @@ from PIL import Image
 CELLS = read_cells()
 TITLES = [source.split("\n")[0].removeprefix("# ") for source in CELLS.values()]
 # Under the index, where there are no numbered cells: without the numbers of pages.
-POINTER = "Modelp.(2.2–2.3),lossp.(3.1)·trainingp.(3.6–3.7),datap.(1.2–1.4)·interp"
+POINTER = "Modelp.(2.2–2.3),lossp.(3.1)·trainingp.(3.5–3.7),datap.(1.2–1.4)·interp"
 POINTER += "olatesp.(4.1)·figuresp.(4.3)"
 ADVANCE = 0.602 * 8  # of DejaVu Sans Mono at 8 points
 
@@ -300,9 +300,9 @@ def test_a_caption_says_what_is_graded(submission, figures, run, number):
     title = ["Same digit interpolates", "Different digit interpolates"][number]
     assert title in text and "abc123" in text
     assert (
-        "VAE trained on MNIST’s training set only (cells 1.4, 3.7); in training, its prior "
-        "knows each image’s label (3.3). Framed in black: test images, drawn at random "
-        "(4.2)." in text
+        "VAE trained on MNIST’s training set only (cells 1.4, 3.7); in training, its "
+        "prior knows each image’s label (3.3). Framed in black: test images, drawn at "
+        "random (4.2)." in text
     )
     assert "decoded at 𝑡 = 1/8, …, 7/8 of the straight line between" in text
     assert "their codes (posterior means), evenly spaced (4.1); contrast" in text
