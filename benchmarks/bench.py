@@ -133,7 +133,7 @@ def bench(quick, long, kept):
             raise SystemExit(
                 f"{kept} is of another version of the notebook: delete it."
             )
-    run_cells(new_notebook(), "imports", "imports")  # once, not in each process
+    run_cells(new_notebook(), "imports", "imports")  # once, for all forks
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = make_folder(folder / "alone")

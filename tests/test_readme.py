@@ -1,4 +1,4 @@
-"""The pages: the files that they link to exist."""
+"""The pages: the files that they link to and the commands that they name exist."""
 
 import re
 
@@ -13,3 +13,11 @@ def test_every_link_target_exists(page):
     for link in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)", committed(page)):
         file = (PROJECT / page).parent / link.split("#")[0]
         assert link.startswith("https://") or file.exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_named_exists(page):
+    code = "\n".join(re.findall(r"(?s)```.*?```|`[^`\n]+`", committed(page)))
+    known = re.search(r"(?m)^\.PHONY: (.*)$", committed("Makefile"))[1].split()
+    named = re.findall(r"\bmake ((?:[a-z-]+ ?)+)(?![\w=])", code)
+    assert set(" ".join(named).split()) <= set(known)
