@@ -13,7 +13,7 @@ GIVEN = $(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES))))
 
 .PHONY: run test test-faults test-browser bench peers nll notebook lint format clean
 run: $(VENV)/ready
-	@$(BIN)/python tests/run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
+	@$(BIN)/python run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
 test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults and not browser"
 test-faults: $(VENV)/ready-tests
@@ -28,12 +28,12 @@ notebook: $(VENV)/ready-tests
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
 	$(BIN)/python tests/tidy.py HW9.ipynb
 lint: $(VENV)/ready-tests
-	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb tests benchmarks data
-	$(BIN)/ruff format --check --config tests/ruff.toml tests benchmarks data
+	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data
+	$(BIN)/ruff format --check --config tests/ruff.toml run.py tests benchmarks data
 	$(BIN)/pytest -q tests/test_notebook.py -k committed
 format: $(VENV)/ready-tests
-	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb tests benchmarks data
-	$(BIN)/ruff format --config tests/ruff.toml tests benchmarks data
+	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data
+	$(BIN)/ruff format --config tests/ruff.toml run.py tests benchmarks data
 
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,4 +48,4 @@ $(VENV)/ready-%: $(VENV)/ready
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ .ci/screenshots
-	rm -f *_PREVIEW.pdf *.part last_run.ipynb data.lock
+	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb

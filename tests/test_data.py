@@ -1,210 +1,65 @@
-"""Data: only whole files are trained on; what is missing is fetched or asked for."""
+"""Data: what is said when torchvision cannot load it, and what is read."""
 
 import contextlib
-import gzip
-import hashlib
-import http.server
 import runpy
 import shutil
 import socket
-import threading
-import time
 import types
 
 import numpy as np
 import pytest
-from conftest import PROJECT, read_cells, run_cell
+from notebook import PROJECT, read_cells, run_cell
 from torchvision import transforms
+from torchvision.datasets import MNIST
 
-RAW = PROJECT / "data" / "sample" / "MNIST" / "raw"
-SIZES = {path.name: path.stat().st_size for path in RAW.iterdir()}
-PATIENCE = 0.5
-PORTAL = b"<!DOCTYPE html><html>Log in to the network</html>"
-
-
-class Mirror(http.server.SimpleHTTPRequestHandler):
-    """A mirror of a folder's files; the first part of the address says how it is."""
-
-    def log_message(self, *_):
-        """Be silent."""
-
-    def do_GET(self):
-        """Answer as a mirror in trouble would."""
-        _, how, name = self.path.split("/")
-        content = (self.server.folder / name).read_bytes()
-        if how == "silent":
-            return time.sleep(4 * PATIENCE)
-        if how == "portal":
-            content = PORTAL
-        self.send_response(200)
-        self.send_header("Content-Length", len(content))
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):  # who only asks where it is hangs up
-            self.wfile.write(content[:1000] if how in ("cut", "stalls") else content)
-        time.sleep(4 * PATIENCE if how == "stalls" else 0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Serve the sample's archives on loopback."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        server.folder = tmp_path_factory.mktemp("served")
-        server.resources = []
-        for path in sorted(RAW.iterdir()):
-            packed = gzip.compress(path.read_bytes(), 1, mtime=0)
-            (server.folder / f"{path.name}.gz").write_bytes(packed)
-            md5 = hashlib.md5(packed).hexdigest()
-            server.resources.append((f"{path.name}.gz", md5))
-        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        yield server
-        server.shutdown()
+SAMPLE = PROJECT / "data" / "sample"
+RAW = SAMPLE / "MNIST" / "raw"
 
 
 @pytest.fixture
-def mirrors(hw9, server, monkeypatch):
-    """Return a function that gives torchvision such mirrors of the sample."""
-
-    def choose(*kinds):
-        port = server.server_port  # at port 9 nobody listens
-        urls = [f"http://127.0.0.1:{9 if k == 'refuses' else port}/{k}/" for k in kinds]
-        monkeypatch.setattr(hw9.MNIST, "mirrors", urls)
-        monkeypatch.setattr(hw9.MNIST, "resources", server.resources)
-
-    choose("refuses")
-    yield choose
+def root(tmp_path, monkeypatch):
+    """Return a data folder with unpacked files, where no mirror answers."""
+    shutil.copytree(RAW, tmp_path / "data" / "MNIST" / "raw")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    yield tmp_path / "data"
     socket.setdefaulttimeout(None)
 
 
-@pytest.fixture
-def packed(server, tmp_path):
-    """Return a data folder in which the archives lie."""
-    shutil.copytree(server.folder, tmp_path / "data" / "MNIST" / "raw")
-    return tmp_path / "data"
+def test_unpacked_files_are_enough_and_nothing_is_written(hw9, root, sample):
+    """So a folder that cannot be written will do."""
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    split = hw9.load_mnist(root, train=False, download=True)
+    assert split.data.equal(sample.test.data)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-@pytest.fixture
-def unpacked(tmp_path):
-    """Return a data folder in which the unpacked files lie."""
-    shutil.copytree(RAW, tmp_path / "data" / "MNIST" / "raw")
-    return tmp_path / "data"
+def test_a_silent_mirror_is_waited_for_ten_seconds(hw9, root):
+    hw9.load_mnist(root, train=True, download=True)
+    assert socket.getdefaulttimeout() == 10
 
 
-def listing(root):
-    """Return {path: what would change if it were written}."""
-    return {path: (path.stat().st_mtime_ns, path.stat().st_ino)
-            for path in [root, *root.rglob("*")]}  # fmt: skip
+def test_no_mnist_is_an_error_that_says_what_to_do(hw9, tmp_path, root):
+    with pytest.raises(RuntimeError, match="(?s)^No MNIST: .*put the four archives"):
+        hw9.load_mnist(tmp_path, train=True, download=True)
 
 
-def load(hw9, root):
-    """Fetch and load MNIST; assert that it is what the mirror has, byte for byte."""
-    hw9.fetch_mnist(root, SIZES, PATIENCE)
-    for train, name in ((True, "train"), (False, "t10k")):
-        split = hw9.MNIST(root, train)
-        images, labels = (next(RAW.glob(f"{name}-{k}*")) for k in ("images", "labels"))
-        assert split.data.numpy().tobytes() == images.read_bytes()[16:]
-        assert bytes(split.targets.tolist()) == labels.read_bytes()[8:]
+@pytest.mark.parametrize("size", [0, 5000])
+def test_a_file_cut_short_is_an_error_that_says_what_to_delete(hw9, root, size):
+    path = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(RuntimeError, match=f"Delete {root / 'MNIST'}, and run again"):
+        hw9.load_mnist(root, train=False, download=True)
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_a_truncated_unpacked_file_is_replaced_from_its_archive(
-    hw9, packed, mirrors, name
-):
-    load(hw9, packed)
-    path = packed / "MNIST" / "raw" / name
-    path.write_bytes(path.read_bytes()[:-100])
-    load(hw9, packed)
-
-
-def test_a_truncated_unpacked_file_is_kept_aside(hw9, unpacked, mirrors):
-    path = unpacked / "MNIST" / "raw" / "train-labels-idx1-ubyte"
-    cut = path.read_bytes()[:-100]
-    path.write_bytes(cut)
+@pytest.mark.parametrize("dataset", ["mnist", "sample"])
+def test_neither_data_set_takes_the_place_of_the_other(hw9, root, dataset):
+    """Only the other one is there."""
+    if dataset == "mnist":
+        shutil.move(root / "MNIST", root / "sample" / "MNIST")
+    names = vars(hw9) | {"DATASET": dataset}
     with pytest.raises(RuntimeError, match="No MNIST"):
-        load(hw9, unpacked)
-    assert (path.parent / f"{path.name}.damaged").read_bytes() == cut
-
-
-def test_archives_packed_again_beside_good_files_do_no_harm(hw9, packed, mirrors):
-    load(hw9, packed)
-    for path in (packed / "MNIST" / "raw").glob("*.gz"):
-        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 9))
-    load(hw9, packed)
-
-
-def test_only_unpacked_files_in_a_folder_that_cannot_be_written_are_enough(
-    hw9, unpacked, mirrors, capsys
-):
-    paths = [unpacked, *unpacked.rglob("*")]
-    for path in paths:
-        path.chmod(0o555)  # root may write anyway, hence the listing
-    before = listing(unpacked)
-    try:
-        load(hw9, unpacked)
-        assert listing(unpacked) == before
-        assert capsys.readouterr().out.count(" found") == 4
-    finally:
-        for path in paths:
-            path.chmod(0o755)
-
-
-@pytest.mark.parametrize("trouble", ["refuses", "portal", "cut", "silent", "stalls"])
-def test_no_mirror_is_an_error_soon_and_the_next_try_is_not_misled(
-    hw9, tmp_path, mirrors, trouble
-):
-    mirrors(trouble)
-    start = time.perf_counter()
-    with pytest.raises(RuntimeError, match=r"^No MNIST: "):
-        load(hw9, tmp_path)
-    assert time.perf_counter() - start < 4 * PATIENCE
-    mirrors("good")
-    load(hw9, tmp_path)
-
-
-@pytest.fixture
-def words(hw9, tmp_path, mirrors):
-    """Return the words of the error when there is no MNIST."""
-    with pytest.raises(RuntimeError) as raised:
-        hw9.fetch_mnist(tmp_path, SIZES, PATIENCE)
-    return str(raised.value)
-
-
-def test_no_mnist_is_one_line(words):
-    assert len(words.splitlines()) == 1
-
-
-def test_no_mnist_says_what_to_download_and_whereto(hw9, server, tmp_path, words):
-    assert str(tmp_path / "MNIST" / "raw") in words
-    urls = [hw9.MNIST.mirrors[0] + name for name, _ in server.resources]
-    assert all(url in words.split() for url in urls), "a URL can be clicked"
-
-
-def run_data(hw9, root, dataset):
-    """Run the cell that loads; return its names."""
-    names = vars(hw9) | {"FOLDER": root.parent, "FILES": SIZES, "DATASET": dataset}
-    run_cell(read_cells()["data"], "data", names)
-    return names
-
-
-def test_the_sample_is_a_preview(hw9, tmp_path, mirrors, sample):
-    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
-    names = run_data(hw9, tmp_path / "data", "sample")
-    assert "sample" in names["preview"]
-    assert names["mnist_train"].data.equal(sample.train.data)
-    assert names["mnist_test"].data.equal(sample.test.data)
-
-
-def test_without_mnist_the_sample_never_takes_its_place(hw9, tmp_path, mirrors):
-    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "data" / "sample")
-    with pytest.raises(RuntimeError, match="No MNIST"):
-        run_data(hw9, tmp_path / "data", "mnist")
-    shutil.copytree(RAW, tmp_path / "data" / "MNIST" / "raw", dirs_exist_ok=True)
-    assert run_data(hw9, tmp_path / "data", "mnist")["preview"] == ""
-
-
-def test_no_sample_is_an_error_that_says_what_to_do(hw9, tmp_path, mirrors):
-    with pytest.raises((RuntimeError, OSError)) as raised:
-        run_data(hw9, tmp_path / "data", "sample")
-    assert "sample" in str(raised.value) and "download=True" not in str(raised.value)
+        run_cell(read_cells()["Load MNIST"], "Load MNIST", names)
 
 
 def test_sample_is_what_the_script_makes(sample):
@@ -223,45 +78,72 @@ def test_tensors_are_what_a_dataloader_gives(hw9, sample):
     assert images[:50].equal(batch) and labels[:50].equal(digits)
 
 
-@pytest.mark.parametrize(
-    "added", [transforms.Normalize([0.1307], [0.3081]), transforms.RandomRotation(45)]
-)
-def test_a_transform_changes_nothing(hw9, sample, added):
-    root, transform = PROJECT / "data" / "sample", hw9.ToTensor()
-    split = hw9.MNIST(root, False, transforms.Compose([transform, added]))
-    images, _ = hw9.read_split(split, "cpu")
-    assert images.equal(hw9.read_split(sample.test, "cpu")[0])
+def test_a_transform_changes_nothing(hw9, sample):
+    split = hw9.MNIST(SAMPLE, False, transforms.RandomRotation(45))
+    assert hw9.read_split(split, "cpu")[0].equal(hw9.read_split(sample.test, "cpu")[0])
 
 
-@pytest.mark.parametrize(
-    "instead",
-    ["", " / 255 / 0.3081 - 0.4242", " / 255 * float('nan')"],
-    ids=["0-255", "standardised", "not numbers"],
-)
+@pytest.mark.parametrize("instead", ["", " / 255 / 0.3081 - 0.4242", " / 255 / 255 * -1"])
 def test_pixels_out_of_range_are_one_error(hw9, sample, instead):
-    source = read_cells()["tensors"].split("\n\n\ndevice = ")[0]
+    source = read_cells()["Images as tensors"].split("\n\n\ndevice = ")[0]
     assert source.count(" / 255\n") == 1
     names = dict(vars(hw9))
     run_cell(source.replace(" / 255\n", f"{instead}\n"), "tensors", names)
-    with pytest.raises(ValueError, match=r"in \[0, 1\].*divide by 255, and only once"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\].*Divide by 255, and only once"):
         names["read_split"](sample.train, "cpu")
 
 
-@pytest.mark.parametrize(
-    ("classes", "size"), [(26, 28), (47, 28), (9, 28), (10, 32), (10, 27)]
-)
-def test_other_classes_or_sizes_are_one_error(hw9, classes, size):
-    data = hw9.torch.zeros(100, size, size, dtype=hw9.torch.uint8)
+@pytest.fixture
+def split(hw9):
+    """Return a small split that is right."""
+    data = hw9.torch.zeros(100, 28, 28, dtype=hw9.torch.uint8)
     data[:, 5:9, 5:9] = 255
-    split = types.SimpleNamespace(data=data, targets=hw9.torch.arange(100) % classes)
-    words = "28 x 28" if size != 28 else "ten digits"
-    with pytest.raises(ValueError, match=words):
+    return types.SimpleNamespace(data=data, targets=hw9.torch.arange(100) % 10)
+
+
+def test_arrays_of_numpy_and_labels_that_are_floats_are_read(hw9, split):
+    expected = hw9.read_split(split, "cpu")
+    split.data = split.data.numpy()
+    split.targets = split.targets.double()
+    images, labels = hw9.read_split(split, "cpu")
+    assert images.equal(expected[0]) and labels.equal(expected[1])
+
+
+PIXELS = {
+    "boolean": lambda data: data > 127,
+    "floats": lambda data: data / 255,
+    "with a channel": lambda data: data[:, None],
+    "larger": lambda data: data.repeat(1, 2, 2),
+}
+
+
+@pytest.mark.parametrize("kind", PIXELS)
+def test_other_pixels_are_one_error(hw9, split, kind):
+    split.data = PIXELS[kind](split.data)
+    with pytest.raises(ValueError, match=r"whose data is uint8, \(N, 28, 28\)"):
         hw9.read_split(split, "cpu")
 
 
+def test_a_subset_is_told_that_a_whole_split_is_needed(hw9, sample):
+    subset = hw9.torch.utils.data.Subset(sample.train, range(600))
+    with pytest.raises(ValueError, match="A whole split is needed"):
+        hw9.read_split(subset, "cpu")
+
+
+def test_other_labels_are_one_short_error(hw9, split):
+    """26 classes, nine, or several columns (QMNIST)."""
+    torch = hw9.torch
+    for targets in (torch.arange(100) % 26, torch.arange(100) % 9, torch.ones(100, 8)):
+        split.targets = targets
+        with pytest.raises(ValueError, match="must be ten digits") as error:
+            hw9.read_split(split, "cpu")
+        assert len(str(error.value)) <= 200
+
+
 def test_each_image_comes_once_per_epoch_shuffled(hw9):
-    images, labels = hw9.torch.arange(10.0).reshape(10, 1, 1, 1), hw9.torch.arange(10)
-    loader, epochs = hw9.make_loader(images, labels, 4), []
+    images = hw9.torch.arange(10.0).reshape(10, 1, 1, 1)
+    loader = hw9.make_loader(images, hw9.torch.arange(10), 4)
+    epochs = []
     for seed in (3, 4, 3):
         hw9.torch.manual_seed(seed)
         batches = list(loader)
@@ -272,8 +154,9 @@ def test_each_image_comes_once_per_epoch_shuffled(hw9):
 
 
 def test_validation_is_the_last_twelfth_of_training(run, sample):
-    names, whole = run.names, sample.train.data[:, None] / 255
+    whole = sample.train.data[:, None] / 255
     last = 5000 // 12
-    assert names["val_images"].cpu().equal(whole[-last:])
-    assert names["train_images"].cpu().equal(whole[:-last])
-    assert sum(len(x) for x, _ in names["train_loader"]) == 5000 - last
+    assert run.names["val_images"].cpu().equal(whole[-last:])
+    assert run.names["train_images"].cpu().equal(whole[:-last])
+    counts = sample.train.targets[-last:].bincount().tolist()
+    assert f"Held out of each digit: {counts}" in run.out

@@ -1,8 +1,6 @@
 """What may go wrong in a whole run, provoked by the tests (`make test-faults`)."""
 
 import os
-import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,149 +8,146 @@ import time
 
 import pypdf
 import pytest
-from conftest import PROJECT, outside_make, read_cells, run_on_sample
+from conftest import Run, outside_make
+from notebook import PROJECT, edit, read_cells
 from test_notebook import copy_project
 
 pytestmark = pytest.mark.faults
-GOOD, PREVIEW = "abc123_HW9.pdf", "abc123_HW9_PREVIEW.pdf"
-READY = f"{GOOD} is ready to hand in.\n"
-CELLS = read_cells()
-PART_5 = [source for source in CELLS.values() if source.startswith("# 5.")]
-BELOW = list(CELLS.values())[list(CELLS).index("interpolate") :]  # Parts 4 to 6
+CELLS = edit(read_cells(), "Save the submission", "(ran, DATASET,", '(ran, "mnist",')
+SOURCES = list(CELLS.values())
+READY = "abc123_HW9.pdf is ready to hand in, if abc123 is your NetID"
+AGAIN = "abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: restart the kernel and run all"
 
 
-def as_if_mnist(folder, **settings):
-    """Run the notebook on the sample, as if that were MNIST."""
-    before, told, after = CELLS["data"].partition('preview = "made')
-    assert told
-    data = before + 'preview = ""\n' + after.partition("\n")[2]
-    return run_on_sample(folder, CELLS | {"data": data}, **settings)
+def run_until(title, folder):
+    """Return a kernel in which the cells before that one ran, as if on MNIST."""
+    place = list(CELLS).index(title)
+    return Run(folder).execute_all(dict(list(CELLS.items())[:place]))
 
 
-def read(path):
-    """Return the text of each page of a PDF."""
-    return [page.extract_text() for page in pypdf.PdfReader(path).pages]
+def run_from(run, title, until="Where the line goes"):
+    """Run the cells from one to before another; return what the last one printed."""
+    places = list(CELLS).index(title), list(CELLS).index(until)
+    for source in SOURCES[places[0] : places[1]]:
+        said = run.execute(source)
+    return said
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory):
-    """Return a run that has made a submission; each test leaves it so."""
-    run = as_if_mnist(tmp_path_factory.mktemp("ready"))
-    assert run.out.endswith(READY), run.out
-    return run
+def listing(run):
+    """Return the text of a run's last PDF from page 3 on."""
+    path = max(run.folder.glob("*.pdf"), key=os.path.getmtime)
+    return "\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages[2:])
 
 
-def test_a_full_disk_leaves_the_earlier_submission_whole(ready):
-    before = (ready.folder / GOOD).read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            ready.execute(CELLS["save"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (ready.folder / GOOD).read_bytes() == before
-    assert ready.execute(CELLS["save"]) == READY, "once there is room"
-    assert not list(ready.folder.glob("*.part"))
+def test_restart_and_run_all_then_the_same_without_a_restart(tmp_path):
+    run = run_until("Where the line goes", tmp_path)
+    assert READY in run.out
+    run.out = ""
+    assert READY in run.execute_all(CELLS).out, "Run All begins anew, with cell 0.1"
 
 
-def test_parts_4_to_6_run_again_in_any_order(ready):
-    """With names of a student's own; and the pages say the same as before."""
-    before = read(ready.folder / GOOD)
-    ready.execute("kl = digits = x = row = 3")
-    for source in [*BELOW[::-1], BELOW[-1]]:
-        said = ready.execute(source)
-    after = read(ready.folder / GOOD)
-    assert said == READY and after[:2] == before[:2]
-    before, after = ("".join(pages) for pages in (before, after))
-    assert "kl = digits" in after and len(after) < 60 + len(before)
+def test_a_cell_edited_and_only_what_is_below_run_again(tmp_path):
+    run = run_until("Where the line goes", tmp_path)
+    run.execute(CELLS["Decoder"].replace("SiLU", "ReLU"))
+    assert run_from(run, "Same digit").startswith(AGAIN)
+    assert "nn.ReLU" in listing(run) and "nn.SiLU" in listing(run)
 
 
-def test_magics_and_commands_go_through(ready):
-    own = ["!echo installed", "# only a comment", "%%time\na = 1", "%%time\nb = 2"]
-    for source in own:
-        ready.execute(source)
-    for name in ("same", "different", "plane", "save"):
-        said = ready.execute("%%time\n" + CELLS[name])
-    text = "\n".join([*read(ready.folder / GOOD)[2:], ""])
-    assert READY in said and text.count("%%time") == 6
-    for line in ("!echo installed", "# only a comment", "a = 1", "b = 2"):
-        assert f"\n{line}\n" in text
+def test_a_class_edited_between_training_and_figures(tmp_path):
+    run = run_until("Same digit", tmp_path)
+    run.execute(CELLS["Encoder"].replace("SiLU", "ReLU"))
+    assert run_from(run, "Same digit").startswith(AGAIN)
 
 
-def test_another_directory_and_removed_figures_do_no_harm(ready, tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    shutil.rmtree(ready.folder / "figures")
-    ready.execute(f"%cd {tmp_path}")
-    assert ready.execute(CELLS["save"]) == READY and not list(tmp_path.iterdir())
-    names = {path.name for path in (ready.folder / "figures").iterdir()}
-    assert names == {"same_digit.png", "different_digit.png"}
+def test_a_helper_of_ones_own_edited_after_training(tmp_path):
+    """Also one that the networks use; figures are drawn again, then the PDF."""
+    run = run_until("Where the line goes", tmp_path)
+    run.execute("def act(x):\n    return x")
+    assert run_from(run, "Same digit").startswith(AGAIN)
 
 
-def test_the_stop_button(ready, monkeypatch):
-    """Until training has run to its end, what follows is a PREVIEW that names it."""
-    before = (ready.folder / GOOD).read_bytes()
+@pytest.mark.parametrize("magic", ["", "%%capture\n", "%%time\n"])
+def test_training_that_was_stopped(tmp_path, magic):
+    """Nothing can be drawn; after it ran again, the PDF asks for a restart."""
+    run = run_until("Where the line goes", tmp_path)
+    run.execute_all(dict(list(CELLS.items())[: list(CELLS).index("Train")]))
     stop = lambda *_: signal.raise_signal(signal.SIGINT)  # noqa: E731
-    with monkeypatch.context() as patch:
-        patch.setitem(ready.names, "evaluate", stop)
-        with pytest.raises(KeyboardInterrupt):
-            ready.execute(CELLS["fit"])
-    rest = list(CELLS.values())[list(CELLS).index("fit") :]
-    rest = [source for source in rest if source not in PART_5]
-    for source in rest[1:]:
-        said = ready.execute(source)
-    reason = "run 3.7 Train and all below again"
-    assert said == f"{PREVIEW} PREVIEW, do not submit: {reason}.\n"
-    assert (ready.folder / GOOD).read_bytes() == before
-    for source in rest:
-        said = ready.execute(source)
-    assert said == READY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(run.names, "evaluate", stop)
+        try:
+            run.execute(magic + CELLS["Train"])
+        except KeyboardInterrupt:
+            pass
+    with pytest.raises(TypeError, match="NoneType"):
+        run_from(run, "Curves, and the test images")
+    with pytest.raises(TypeError, match="NoneType"):
+        run_from(run, "Draw a figure")
+    assert run_from(run, "Train").startswith(AGAIN)
 
 
-def test_of_two_runs_in_one_folder_each_has_its_own_figures(ready):
-    """The second begins and ends before the first one's last cell."""
-    paths = [ready.folder / GOOD, ready.folder / "xyz_HW9.pdf"]
-    shutil.rmtree(ready.folder / "data")
-    other = as_if_mnist(ready.folder, NETID="xyz", SEED=7)
-    assert ready.execute(CELLS["save"]) == READY
-    pages = [pypdf.PdfReader(path).pages[0] for path in paths]
-    for page, seed, run in zip(pages, (0, 7), (ready, other), strict=True):
-        assert f"Seed {seed} " in page.extract_text()
-        figure = run.names["same_figure"]
-        assert str(figure["pairs"][0][0]) in page.extract_text()
-    assert pages[0].images[0].data != pages[1].images[0].data
+def test_cells_run_out_of_order(tmp_path):
+    run = run_until("Where the line goes", tmp_path)
+    run.execute(CELLS["Train"])
+    assert run.execute(CELLS["Save the submission"]).startswith(AGAIN)
 
 
-def begin(command, folder, **environment):
+def test_own_cells_with_a_number_for_a_title(tmp_path):
+    own = ["# 3.11 KL annealing\nbeta = 1", "# 2.3 Decoder\nmine = 2", "%%time\na = 3"]
+    run = run_until("Train", tmp_path)
+    for source in own:
+        run.execute(source)
+    assert READY in run_from(run, "Train")
+    for line in ("3.11 KL annealing", "beta = 1", "mine = 2", "%%time", "a = 3"):
+        assert line in listing(run).splitlines()
+
+
+def test_names_of_ones_own(tmp_path):
+    run = run_until("May it be handed in?", tmp_path)
+    run.execute("preview = sample = normalize = show = x = train = False")
+    assert READY in run_from(run, "May it be handed in?")
+
+
+def test_no_gradients_leave_the_submission_whole(tmp_path):
+    run = run_until("May it be handed in?", tmp_path)
+    run.execute("torch.set_grad_enabled(False)")
+    assert READY in run_from(run, "May it be handed in?")
+    run.execute("torch.set_grad_enabled(True)")
+
+
+def begin(command, folder):
     """Begin a command in a folder, as a shell would."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    options = {"env": outside_make() | environment, "start_new_session": True}
-    return subprocess.Popen(command, cwd=folder, **options, **pipes)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=outside_make(),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def test_two_runs_at_once(tmp_path):
     """Both end, and each PDF has its own seed's figures."""
     copy_project(tmp_path)
-    command = [sys.executable, "tests/run.py", "DATASET=sample", "EPOCHS=1"]
-    seeds = (1, 2)
-    more = [[f"NETID=seed{seed}", f"SEED={seed}"] for seed in seeds]
     processes = []
-    for words in more:
-        processes.append(begin(command + words, tmp_path))
+    for seed in (1, 2):
+        words = ["DATASET=sample", "EPOCHS=1", f"NETID=seed{seed}", f"SEED={seed}"]
+        processes.append(begin([sys.executable, "run.py", *words], tmp_path))
         time.sleep(5)  # of two begun in the same moment, one was seen to wait for ever
     for process in processes:
         words, _ = process.communicate(timeout=300)
         assert process.returncode == 0, words.decode()[-2000:]
-    for seed in seeds:
-        first = read(tmp_path / f"seed{seed}_HW9_PREVIEW.pdf")[0]
-        assert f"Seed {seed} " in first
+    for seed in (1, 2):
+        pages = pypdf.PdfReader(tmp_path / f"seed{seed}_HW9_PREVIEW.pdf").pages
+        assert f"Seed {seed}." in pages[0].extract_text()
 
 
 def test_make_interrupted(tmp_path):
     """Ctrl-C: one line of ours, the notebook as it was, and no kernel left behind."""
     copy_project(tmp_path)
-    command = ["make", f"VENV={sys.prefix}", "NETID=abc123", "DATASET=sample"]
-    process, seen = begin([*command, "EPOCHS=500"], tmp_path), b""
+    settings = ["NETID=abc123", "DATASET=sample", "EPOCHS=500"]
+    process = begin(["make", *settings], tmp_path)
+    seen = b""
     while b"Epoch 2/" not in seen:
         part = os.read(process.stdout.fileno(), 10_000)
         assert part, seen
@@ -161,8 +156,8 @@ def test_make_interrupted(tmp_path):
     rest, _ = process.communicate(timeout=60)
     assert process.returncode != 0 and b"Stopped. Nothing is lost" in rest, rest
     assert b"Traceback" not in rest, rest.decode()
-    before, after = (at / "HW9.ipynb" for at in (PROJECT, tmp_path))
-    assert before.read_bytes() == after.read_bytes()
+    before = (PROJECT / "HW9.ipynb").read_bytes()
+    assert before == (tmp_path / "HW9.ipynb").read_bytes()
     time.sleep(1)
     every = subprocess.run("readlink /proc/[0-9]*/cwd", shell=True, stdout=-1).stdout
     assert str(tmp_path).encode() not in every.splitlines()

@@ -1,14 +1,26 @@
-"""Part 5: the judge and the measures of interpolation, on cases with known answers."""
+"""Part 6: the plane, the judge, and the measures, on cases with known answers."""
 
 import math
 
 import numpy as np
 import pytest
 
-KINDS, WAYS = (
-    ["one digit", "two digits"],
-    ["real images", "cross-fade", "straight line"],
-)
+
+def test_the_plane_shows_the_walk_of_evenly_spaced_codes(hw9):
+    torch = hw9.torch
+    means = hw9.make_prior_means(12, 5.0)
+    labels = torch.arange(40) % 10
+    codes = means[labels] + torch.randn(40, 12)
+    hw9.plot_plane(codes, labels, torch.tensor([3, 38]), means)
+    lines = {line.get_label(): line.get_xydata() for line in hw9.plt.gca().lines}
+    hw9.plt.close()
+    steps = np.diff(lines["the walk"], axis=0)
+    assert steps.shape == (8, 2) and np.allclose(steps, steps[0], atol=1e-4)
+    assert np.allclose(np.hypot(*lines["their corners"].T), 5), "they lie in the plane"
+    a, b = lines["their corners"]
+    assert a[0] < b[0] and a[1] == pytest.approx(b[1], abs=1e-4)
+    assert a[1] > 0, "the origin is below"
+    assert len(lines["test codes of 3"]) == len(lines["test codes of 8"]) == 4
 
 
 def gaussian_rows(torch, mean, spread, count=500):
@@ -24,9 +36,10 @@ def test_frechet_distance_of_two_gaussians_is_the_closed_form(hw9):
     by_hand = (1 + 4) + ((1 - 3) ** 2 + 0 + (0.5 - 1) ** 2)
     assert hw9.frechet_distance(ours, reference).item() == pytest.approx(by_hand)
 
-    assert hw9.frechet_distance(ours, ours).item() == pytest.approx(0, abs=1e-6)
-    ours[:, 1:] = 0
-    assert hw9.frechet_distance(ours, ours).item() == pytest.approx(0, abs=1e-4)
+
+def test_frechet_distance_of_flat_features_from_themselves_is_0(hw9):
+    flat = gaussian_rows(hw9.torch, [1.0, 0.0, 2.0], [1.0, 0.0, 0.0])
+    assert hw9.frechet_distance(flat, flat).item() == pytest.approx(0, abs=1e-4)
 
 
 def test_sharpness_is_the_mean_square_of_the_laplacian(hw9):
@@ -35,114 +48,151 @@ def test_sharpness_is_the_mean_square_of_the_laplacian(hw9):
     assert hw9.sharpness(dot).item() == pytest.approx((4**2 + 4) / 26**2)
 
 
-def measure(hw9, paths, digits, logit=9.0):
+def test_many_pairs_are_those_of_many_seeds(hw9, sample):
+    same, different = hw9.choose_many(sample.test.targets, 3, 5)
+    assert same.shape == different.shape == (30, 2)
+    for k in range(3):
+        expected = hw9.choose_pairs(sample.test.targets, 5 + k)
+        assert same[10 * k :][:10].equal(expected[0])
+        assert different[10 * k :][:10].equal(expected[1])
+
+
+def measure(hw9, paths, digits):
     """Measure walks between digits, of which a judge believes that they are `paths`.
 
     The judge reads what it believes off the first row of an image."""
     torch = hw9.torch
-    rows = torch.zeros(len(paths), 9, 28, 28)
     seen = torch.tensor([list(map(int, path)) for path in paths])
-    rows[:, :, 0, :10] = logit * torch.nn.functional.one_hot(seen, 10)
+    rows = torch.zeros(len(paths), 9, 28, 28)
+    rows[:, :, 0, :10] = 9.0 * torch.nn.functional.one_hot(seen, 10)
     judge = (lambda x: x[:, 0, 0, :10], torch.nn.Identity())
-    images, labels = torch.cat([rows[:, 4], 2 * rows[:, 4]])[:, None], torch.arange(10)
-    pairs = torch.tensor([digits] * len(paths))
-    reference = torch.arange(len(images))
-    return hw9.measure(rows, pairs, reference, images, labels, judge)
+    reference = torch.cat([rows[:, 4], 2 * rows[:, 4]])[:, None]
+    return hw9.measure(rows, torch.tensor([digits] * len(paths)), reference, judge)
 
 
-PATHS = """333355555 355555555
-335335555 333855555 333333333 555555555 555333333 833355555 333355558"""
+PATHS = {  # the judge's digits of a walk from 3 to 5; does it switch once?
+    "333355555": True,
+    "355555555": True,
+    "333333335": True,
+    "335335555": False,
+    "333855555": False,
+    "333333333": False,
+    "555555555": False,
+    "555333333": False,
+    "833355555": False,
+    "333355558": False,
+}
 
 
-@pytest.mark.parametrize("path", PATHS.split())
+@pytest.mark.parametrize("path", PATHS)
 def test_walks_switch_once_if_taken_for_the_first_then_the_second(hw9, path):
-    values = measure(hw9, [path, path], [3, 5])
-    once = path in ("333355555", "355555555")
-    assert values["switches once"].flatten().tolist() == [once, once]
+    values = measure(hw9, [path, path], [3, 5])["switches once"]
+    assert values.tolist() == [PATHS[path]] * 2
 
 
-def test_one_of_the_two_is_the_share_of_the_seven(hw9):
-    values = measure(hw9, PATHS.split(), [3, 5])
-    assert values["one of the two"].double().mean().item() == pytest.approx(62 / 63)
+def test_a_walk_within_a_digit_never_leaves_it(hw9):
+    values = measure(hw9, ["333333333", "333383333", "888888888"], [3, 3])
+    assert values["switches once"].tolist() == [True, False, False]
+
+
+def test_belief_is_that_in_the_digit_seen_over_the_inner_seven(hw9):
+    sure = math.exp(9) / (math.exp(9) + 9)
+    values = measure(hw9, ["333355555", "833333338"], [3, 5])["belief"]
+    assert values.tolist() == pytest.approx([sure, sure])
 
 
 def test_sharpness_half_way_is_a_share_of_the_references(hw9):
-    values = measure(hw9, PATHS.split(), [3, 5])
+    values = measure(hw9, list(PATHS), [3, 5])
     assert values["sharpness"].item() == pytest.approx(1 / 2.5)
 
 
-@pytest.mark.parametrize(("logit", "stays"), [(9.0, [1, 0]), (4.0, [0, 0])])
-def test_a_walk_stays_only_if_the_judge_is_sure_all_the_way(hw9, logit, stays):
-    values = measure(hw9, ["833333338", "333333353"], [3, 3], logit)
-    assert values["stays"].flatten().tolist() == stays
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_real_images_look_real_and_cross_fades_do_not(run, kind):
-    real, fade, line = (
-        {name: value.double().mean() for name, value in values.items()}
-        for values in (run.names["results"][kind, way] for way in WAYS)
-    )
-    assert 0 <= real["half way"] < min(fade["half way"], line["half way"])
-    assert abs(real["sharpness"] - 1) < 0.1 and fade["sharpness"] < 0.7
-    assert real["one of the two"] > 0.9 and real["switches once"] > 0.8
-
-
-@pytest.mark.parametrize("alike", [True, False])
-def test_the_pairs_measured_are_of_one_digit_or_two_and_spare_the_reference(
-    hw9, sample, alike
-):
-    labels = sample.test.targets
-    pairs, reference = hw9.choose_many(labels, alike, 0)
-    assert set(pairs.flatten().tolist()).isdisjoint(reference.tolist())
-    assert ((labels[pairs[:, 0]] == labels[pairs[:, 1]]) == alike).all()
-    assert len(reference) == 500 and len(pairs) > 200
-    assert len(pairs.unique()) == pairs.numel(), "no image twice"
-
-
 def test_the_three_ways_from_image_to_image(hw9, vae):
-    A, B = hw9.torch.rand(2, 5, 1, 28, 28)
-    walks = hw9.take_walks(A, B, *vae)
-    real, fade, line = (walks[way] for way in WAYS)
-    assert real.equal(hw9.torch.cat([A] * 5 + [B] * 4, dim=1))
-    assert all(fade[:, [k]].allclose(A + k / 8 * (B - A), atol=1e-6) for k in range(9))
-    assert line.equal(hw9.create_interpolates(A, B, *vae))
+    images = hw9.torch.rand(10, 1, 28, 28)
+    labels = hw9.torch.arange(10)
+    pairs = hw9.torch.tensor([[0, 1], [2, 3], [4, 5]])
+    judge = hw9.make_judge()
+    walks, results = hw9.measure_ways(pairs, images, labels, images, *vae, judge)
+    A, B = images[pairs].unbind(1)
+    assert walks["real images"].equal(hw9.torch.cat([A] * 5 + [B] * 4, dim=1))
+    for k in range(9):
+        assert walks["cross-fade"][:, [k]].allclose(A + k / 8 * (B - A), atol=1e-6)
+    assert walks["straight line"].equal(hw9.create_interpolates(A, B, *vae))
+    assert list(results) == list(walks)
+
+
+@pytest.mark.parametrize("kind", ["within", "between"])
+def test_real_images_look_real_and_cross_fades_do_not(run, kind):
+    means = {}
+    for way, values in run.names[kind].items():
+        means[way] = {name: float(v.double().mean()) for name, v in values.items()}
+    real = means["real images"]
+    assert 0 <= real["half way"] < min(
+        means["cross-fade"]["half way"], means["straight line"]["half way"]
+    )
+    assert abs(real["sharpness"] - 1) < 0.1 and means["cross-fade"]["sharpness"] < 0.7
+    assert real["switches once"] > 0.8 and real["belief"] > 0.9
+
+
+def test_what_is_measured_within_is_within_and_between_is_between(run):
+    """Real images look the same to the judge all the way within a digit, only there."""
+    names = run.names
+    labels = names["labels"].cpu()
+    assert (labels[names["same"]][:, 0] == labels[names["same"]][:, 1]).all()
+    assert (labels[names["different"]][:, 0] != labels[names["different"]][:, 1]).all()
+    within = names["within"]["cross-fade"]["half way"]
+    assert within < names["between"]["cross-fade"]["half way"]
+
+
+def test_ends_and_reference_are_different_images(run):
+    test = run.names["test_images"]
+    assert run.names["images"].equal(test[::2])
+    assert run.names["reference"].equal(test[1::2])
 
 
 def test_the_table_shows_each_mean_in_its_row(run, monkeypatch):
-    shown, results = [], run.names["results"]
+    shown = []
     monkeypatch.setitem(run.names, "display", lambda table: shown.append(table.data))
+    results = {"one digit": run.names["within"], "two digits": run.names["between"]}
     run.names["show_table"](results)
-    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]]
-                      for line in shown[0].splitlines())  # fmt: skip
-    assert head[1:] == list(results["one digit", "straight line"])
-    for row, ((kind, way), values) in zip(rows, results.items(), strict=True):
-        numbers = [f"{value.double().mean():.2f}" for value in values.values()]
-        assert row == [f"{kind}: {way}", *numbers]
+    head, _, *rows = shown[0].splitlines()
+    measures = list(run.names["within"]["straight line"])
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == measures
+    expected = []
+    for kind, ways in results.items():
+        for way, values in ways.items():
+            numbers = [f"{value.double().mean():.2f}" for value in values.values()]
+            expected.append(f"| {kind}: {way} | {' | '.join(numbers)} |")
+    assert rows == expected
+
+
+def test_the_three_walks_are_those_of_lowest_median_and_highest_belief(run):
+    belief = run.names["between"]["straight line"]["belief"]
+    low, median, high = belief[run.names["chosen"]].tolist()
+    assert low == belief.min() and high == belief.max()
+    assert median == pytest.approx(belief.median().item(), abs=1e-3)
 
 
 def test_the_judge_is_right(run):
-    _, belief = run.names["ask"](run.names["judge"], run.names["test_images"])
+    belief = run.names["ask"](run.names["judge"], run.names["test_images"])[1]
     right = (belief.argmax(1) == run.names["test_labels"]).double().mean()
     assert right > 0.9 and f"right on {right:.2%}" in run.out
 
 
 def test_the_judge_learns_on_training_images_only(run):
-    train = run.names["mnist_train"].data.numpy().reshape(-1, 784)
-    kept = set(map(bytes, train[: -(len(train) // 12)]))
-    seen = np.concatenate(run.trained_on[run.names["judge"][0][0]]).reshape(-1, 784)
-    assert set(map(bytes, (seen * 255).round().astype(np.uint8))) == kept
+    kept = run.names["train_images"].reshape(-1, 784).cpu().numpy()
+    seen = run.names["torch"].cat(run.trained_on["judge"]).numpy()
+    assert set(map(bytes, seen)) == set(map(bytes, kept))
 
 
-def test_the_explorer_draws_the_images_asked_for(run):
-    names, plt, sheets = run.names, run.names["plt"], []
-    live = (names[name] for name in "test_images test_labels encoder decoder".split())
-    live = *live, names["judge"]
-    for a, b, again in [(3, 5, 0), (7, 5, 0), (3, 1, 0), (3, 5, 1), (3, 5, 0)]:
-        names["explore"](*live, a, b, again)
-        assert plt.gca().get_title().startswith("The judge sees [")
-        sheets.append(np.array(plt.gca().images[0].get_array()))
-        plt.close()
-    assert (sheets[0] == sheets[4]).all() and len({*map(bytes, sheets)}) == 4
-    first = names["test_images"][names["test_labels"] == 3][0, 0]
-    assert (sheets[0][:, :28] == first.cpu().numpy()).all()
+def test_error_at_the_ends_is_that_of_images_decoded_from_their_means(run):
+    names = run.names
+    decoded = names["decoder"](names["encoder"](names["test_images"])[0])
+    error = ((decoded - names["test_images"][:, 0]) ** 2).sum((1, 2)).mean()
+    assert f"Error at the ends: {error:.2f}" in run.out
+
+
+def test_your_turn_shows_the_digits_asked_for(run):
+    title = run.drawn[-1].axes[0].get_title()
+    row = np.asarray(run.drawn[-1].axes[0].images[0].get_array())
+    first = run.names["test_images"][run.names["test_labels"] == 4][0, 0].cpu()
+    assert title == "4 → 9" and (row[:, :28] == first.numpy()).all()

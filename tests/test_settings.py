@@ -1,65 +1,54 @@
-"""Settings: a wrong value is one error that names it, before anything is read."""
+"""Settings: a wrong one is one error that names it, before anything is read."""
 
-from unittest import mock
+import re
 
 import pytest
-from conftest import read_cells
-
-GOOD = {
-    "NETID": ["a", "abc123", "a.b-c_d", "x" * 64],
-    "SEED": [0, 2**32 - 1],
-    "EPOCHS": [1, 100],
-    "BATCH_SIZE": [1, 10**6],
-    "LEARNING_RATE": [1e-8, 1],
-    "LATENT_DIM": [2, 1000],
-    "CORNER_DISTANCE": [0, 0.0, 50.5],
-    "TEMPERATURE": [0.05, 1],
-    "DATASET": ["mnist", "sample"],
-}
-NAMES = "", " ", ".", "..", ".abc", "../a", "a/b", "a\\b", "a b", "a:b", "ü", "a\n"
-BAD = {
-    "NETID": [*NAMES, "x" * 65, "\u202eabc", "a\0", ["abc"], 123, None],
-    "SEED": [-1, 1.0, "0", None, True, 2**32],
-    "EPOCHS": [0, -3, 1.5, "ten", True],
-    "BATCH_SIZE": [0, -1, 12.8, "128", False],
-    "LEARNING_RATE": [0, -1e-3, float("nan"), float("inf"), "fast", True],
-    "LATENT_DIM": [1, 0, -1, 2.5, "24", True],
-    "CORNER_DISTANCE": [-1, -0.1, float("nan"), float("inf"), "5", None, True],
-    "TEMPERATURE": [0, -1, float("nan"), float("inf"), "cold", True],
-    "DATASET": ["", "auto", "MNIST", None, ["mnist"]],
-}
+from notebook import read_cells, run_cell
 
 
 def check(**changed):
-    """Run the cell that checks, after the cell of settings."""
-    names = {"re": __import__("re"), "get_ipython": mock.MagicMock()}
-    exec(read_cells()["settings"], names)
-    assert set(GOOD) == {name for name in names if name.isupper()}
-    exec(read_cells()["checks"], names | changed)
+    """Run the cell that checks the settings, after the cell that sets them."""
+    names = {"re": re}
+    run_cell(read_cells()["Settings"], "Settings", names)
+    names.update(changed)
+    run_cell(read_cells()["Check the settings"], "Check the settings", names)
+    return names
 
 
-def pairs(values):
-    """Return all (name, value)."""
-    return [(name, value) for name in values for value in values[name]]
+@pytest.mark.parametrize("netid", ["a", "abc123", "abc123_def456", "a.b-c", "x" * 64])
+def test_a_netid_passes(netid):
+    assert check(NETID=netid)["NETID"] == netid
 
 
-@pytest.mark.parametrize(("name", "value"), pairs(GOOD))
-def test_what_is_allowed_passes(name, value):
-    check(**{name: value})
+def test_a_netid_of_digits_is_taken_as_text():
+    assert check(NETID=12345)["NETID"] == "12345"
 
 
-@pytest.mark.parametrize(("name", "value"), pairs(BAD))
-def test_a_wrong_value_is_named(name, value):
-    with pytest.raises(ValueError, match=f"^{name} = .*: it must be ") as raised:
+@pytest.mark.parametrize("netid", ["", ".", "../a", "a/b", "a b", "a\n", "ü", "x" * 65])
+def test_what_cannot_begin_a_files_name_is_no_netid(netid):
+    with pytest.raises(ValueError, match="^NETID = .*letters and digits"):
+        check(NETID=netid)
+
+
+POSITIVE = "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "LATENT_DIM", "TEMPERATURE"
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_must_be_above_0_is_checked(name, value):
+    with pytest.raises(ValueError, match="only SEED and CORNER_DISTANCE may be 0"):
         check(**{name: value})
-    assert repr(value) in str(raised.value) and str(raised.value).isprintable()
 
 
-@pytest.mark.parametrize(("name", "bound"), [("SEED", 2**32 - 1), ("EPOCHS", 10**6)])
-def test_a_number_too_large_is_told_the_bound(name, bound):
-    with pytest.raises(ValueError, match=f" to {bound}\\.$"):
-        check(**{name: bound + 1})
+def test_seed_and_corner_distance_may_be_0():
+    check(SEED=0, CORNER_DISTANCE=0)
+
+
+def test_an_unknown_dataset_is_an_error():
+    with pytest.raises(ValueError, match="DATASET must be mnist or sample"):
+        check(DATASET="MNIST")
 
 
 def test_settings_are_checked_before_anything_is_read_or_trained():
-    assert list(read_cells())[:4] == ["imports", "settings", "checks", "fetch"]
+    titles = list(read_cells())
+    assert titles[:4] == ["Begin", "Imports", "Settings", "Check the settings"]
