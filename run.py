@@ -28,7 +28,9 @@ def read_setting(word, known):
     try:
         return name, type(default)(value)
     except ValueError:
-        raise SystemExit(f"{name}={value}: it must be a number, as {default}.") from None
+        raise SystemExit(
+            f"{name}={value}: it must be a number, as {default}."
+        ) from None
 
 
 def silence_kernel():
@@ -55,7 +57,9 @@ def main(words):
     shown = {"stdout_file": sys.stdout, "progress_bar": False}
     silence_kernel()
     try:
-        ran = papermill.execute_notebook("HW9.ipynb", "last_run.ipynb", settings, **shown)
+        ran = papermill.execute_notebook(
+            "HW9.ipynb", "last_run.ipynb", settings, **shown
+        )
     except PapermillExecutionError as error:
         raise SystemExit(f"{error.ename}: {error.evalue}") from None
     except OSError as error:  # a folder that cannot be written, a full disk

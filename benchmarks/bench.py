@@ -1,17 +1,14 @@
-"""`make bench`: the tutorial recipe, a textbook VAE and the notebook, in one run.
+"""`make bench`: the tutorial recipe, a textbook VAE, and the notebook, in one run.
 
 Each training runs the notebook's own cells in a process of its own, one at a time. The
-test split is measured after each epoch, outside the time that counts. Prints tables and
-puts them into README.md and benchmarks/README.md, between marks; draws
-figures/textbook.png and figures/interpolation.gif. `--keep FILE` saves results as they
-come and does not measure again what is found there; `--report FILE` only reports them.
-`--long N` trains once more, for N epochs. `--quick` does it small, on the sample, and
-changes nothing in the project.
+test split is measured after each epoch, outside the time that counts. Writes
+benchmarks/results.json, makes the tables of it (report.py), and draws
+figures/textbook.png and figures/interpolation.gif. `--long N` trains once more, for N
+epochs. `--keep FILE` saves results as they come, and does not measure again what is
+found there. `--quick` does it small, on the sample, and changes nothing in the project.
 """
 
 import argparse
-import base64
-import itertools
 import json
 import os
 import resource
@@ -19,48 +16,80 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from cells import (
-    FIRST_LAYER,
-    PROJECT,
-    measure_walks,
-    new_notebook,
-    read_cells,
-    run_cells,
-    train_judges,
-    train_notebook,
-    train_tutorial,
-)
-from report import DIRECTIONS, EPOCHS, NOTEBOOK, TEXTBOOK, TUTORIAL, draw, fill, report
+import cells
+import report
+from notebook import PROJECT, read_cells, run_cell
+from report import CORNERS, DIRECTIONS, NOTEBOOK, SHARPENED, TEXTBOOK, TUTORIAL
+
+
+def plan(quick, long):
+    """Return {name: job}: trainings, then whole notebooks, `count` of them at once."""
+    jobs = {}
+
+    def add(kind, decoder, settings, walks=None, pictures=None):
+        if quick:
+            settings |= {"DATASET": "sample", "EPOCHS": 1}
+        jobs[f"{kind}, {settings}"] = {
+            "kind": kind,
+            "edits": cells.DECODERS[decoder],
+            "settings": settings,
+            "walks": walks or {},  # {row of the table: temperature, or None: as given}
+            "pictures": pictures,  # a folder for them
+        }
+
+    plain = {"CORNER_DISTANCE": 0.0}
+    both = {TEXTBOOK: 1.0, SHARPENED: None}
+    figures = "." if quick else PROJECT / "figures"
+    add(TUTORIAL, "textbook", {"EPOCHS": 10}, {TUTORIAL: 1.0})
+    add(TEXTBOOK, "textbook", plain | {"SEED": 0}, both, figures)
+    add(CORNERS, "textbook", {}, {CORNERS: None})
+    add(NOTEBOOK, "this notebook", {"SEED": 0, "EPOCHS": 8}, {NOTEBOOK: None}, figures)
+    add(DIRECTIONS, "directions", {}, {DIRECTIONS: None})
+    if quick:
+        return jobs
+    for seed in range(5):
+        for epochs in (1, 3, 8):
+            if (seed, epochs) != (0, 8):  # that is above
+                add(NOTEBOOK, "this notebook", {"SEED": seed, "EPOCHS": epochs})
+        if seed > 0:
+            add(TEXTBOOK, "textbook", plain | {"SEED": seed})
+    if long:
+        add(NOTEBOOK, "this notebook", {"EPOCHS": long})
+    jobs["whole"] = {"settings": {}, "count": 1}
+    jobs["short"] = {"settings": {"EPOCHS": 1}, "count": 1}
+    jobs["two at once"] = {"settings": {"EPOCHS": 1}, "count": 2}
+    return jobs
 
 
 def train(job):
     """Train in this process; return curve, seconds, memory, and what walks measure."""
-    hw9 = new_notebook()
-    if job["recipe"] == TUTORIAL:
-        curve, seconds = train_tutorial(hw9, job["settings"])
-    else:
-        curve, seconds = train_notebook(hw9, job["settings"], job["edits"])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    result = {"curve": curve, "memory": memory}
-    result["seconds"] = list(itertools.accumulate(seconds))
-    if job["judges"]:
-        hw9.SEED = 0  # one judge, and the same pairs, for all
-        result["walks"] = measure_walks(hw9, train_judges(hw9, job["judges"]))
-    if job["pictures"]:
-        from walks import animate, first_rows
+    from walks import animate, first_rows
 
-        run_cells(hw9, "pairs", "pairs")
-        result["animation"] = base64.b64encode(animate(hw9)).decode()
-        result["rows"] = first_rows(hw9, 3).mul(255).round().int().tolist()
+    if job["kind"] == TUTORIAL:
+        hw9 = cells.train_tutorial(job["settings"])
+    else:
+        hw9 = cells.train_notebook(cells.edited(job["edits"]), job["settings"])
+    result = {"kind": job["kind"], "curve": hw9.history, "seconds": hw9.seconds}
+    result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if job["walks"]:
+        judges = cells.train_judges(hw9)
+        result["walks"] = {}
+        for row, temperature in job["walks"].items():
+            temperature = temperature or hw9.TEMPERATURE
+            result["walks"][row] = cells.measure_walks(hw9, judges, temperature)
+    if job["pictures"]:
+        rows = first_rows(hw9, 3, hw9.TEMPERATURE)
+        result["pixels"] = rows.mul(255).round().int().tolist()
+        if job["kind"] == NOTEBOOK:
+            animate(hw9, Path(job["pictures"], "interpolation.gif"))
     return result
 
 
 def make_folder(folder):
-    """Make a folder where the notebook finds the project's data; return it."""
+    """Let the notebook find the project's data in a folder; return it."""
     (folder / "data").mkdir(parents=True)
     for part in ("MNIST", "sample"):
         (PROJECT / "data" / part).mkdir(exist_ok=True)
@@ -68,90 +97,67 @@ def make_folder(folder):
     return folder
 
 
-def train_apart(folder, job):
-    """Train in a process of its own, in a folder; return what `train` returns."""
+def train_apart(job, folder):
+    """Train in a process of its own, in a new folder; return what `train` returns."""
+    folder = make_folder(Path(tempfile.mkdtemp(dir=folder)))
     with ProcessPoolExecutor(1, initializer=os.chdir, initargs=[folder]) as process:
         return process.submit(train, job).result()
 
 
-def run_whole(folder, settings, count):
-    """Run `count` whole notebooks at once; return seconds until all have ended."""
-    papermill = [sys.executable, "-m", "papermill", str(PROJECT / "HW9.ipynb")]
-    command = [*papermill, "out.ipynb", "--no-progress-bar"]
-    for name, value in settings.items():
+def run_whole(job, folder):
+    """Run whole notebooks at once, each in a new folder.
+
+    Returns the seconds until all have ended, and until a PDF was there."""
+    command = [sys.executable, "-m", "papermill", str(PROJECT / "HW9.ipynb")]
+    command += ["out.ipynb", "--no-progress-bar"]
+    for name, value in job["settings"].items():
         command += ["-p", name, str(value)]
-    parents = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(count)]
-    folders = [make_folder(parent / "hw9") for parent in parents]
+    folder = Path(tempfile.mkdtemp(dir=folder))
     start = time.perf_counter()
     runs = []
-    for each in folders:
-        runs.append(subprocess.Popen(command, cwd=each))
-        time.sleep(5 * (count > 1))  # of two begun at once, one was seen to wait
-    codes = [run.wait() for run in runs]
+    for k in range(job["count"]):
+        if k > 0:
+            time.sleep(5)  # of two begun at once, one was seen to wait
+        runs.append(subprocess.Popen(command, cwd=make_folder(folder / f"{k}")))
+    pdf = None
+    while any(run.poll() is None for run in runs):
+        if pdf is None and list(folder.glob("*/*_HW9*.pdf")):
+            pdf = time.perf_counter() - start
+        time.sleep(0.1)
     seconds = time.perf_counter() - start
-    if any(codes):
+    if any(run.returncode for run in runs):
         raise RuntimeError("A whole notebook failed.")
-    return seconds
-
-
-def plan(quick, long):
-    """Return {name: job}, a job for each training."""
-    small = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
-    count = 1 if quick else 2  # of judges
-
-    def job(recipe, judges=0, edits=(), pictures=False, **settings):
-        more = {"edits": edits, "judges": judges, "pictures": pictures}
-        return {"recipe": recipe, "settings": settings | small, **more}
-
-    plain = {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
-    jobs = {
-        TUTORIAL: job(TUTORIAL, count, EPOCHS=10, TEMPERATURE=1.0),
-        TEXTBOOK: job("notebook", count, FIRST_LAYER, pictures=True, **plain),
-        DIRECTIONS: job("notebook", count, TEMPERATURE=1.0),
-        NOTEBOOK: job("notebook", count, pictures=True),
-    }
-    seeds = range(1 if quick else 5)
-    for seed, epochs in itertools.product(seeds, EPOCHS[:1] if quick else EPOCHS):
-        if (seed, epochs) != (0, EPOCHS[-1]):  # that is NOTEBOOK
-            settings = {"SEED": seed, "EPOCHS": epochs}
-            jobs[f"seed {seed}, {epochs}"] = job("notebook", **settings)
-    if long:
-        jobs[f"notebook, EPOCHS={long}"] = job("notebook", EPOCHS=long)
-    return jobs
+    return {"seconds": seconds, "pdf": pdf}
 
 
 def bench(quick, long, kept):
     """Return {name: result}; those in the file `kept` from there, new ones saved."""
-    cells = read_cells()
-    measured = list(cells.values())[: list(cells).index("table") + 1]
-    code = zlib.crc32("\n".join(measured).encode())
+    code = cells.checksums(cells.ALL)
     results = {}
     if kept and kept.exists():
         saved = json.loads(kept.read_text())
-        results = saved["results"]
         if saved["code"] != code:
-            raise SystemExit(
-                f"{kept} is of another version of the notebook: delete it."
-            )
-    run_cells(new_notebook(), "imports", "imports")  # once, for all forks
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        alone = make_folder(folder / "alone")
-        todo = {
-            key: (train_apart, alone, job) for key, job in plan(quick, long).items()
-        }
-        if not quick:
-            short = {"EPOCHS": 1}
-            todo["whole"] = run_whole, folder, {}, 1
-            todo["short"] = run_whole, folder, short, 1
-            todo["two at once"] = run_whole, folder, short, 2
-        for key, (measure, *given) in todo.items():
-            if key not in results:
-                print(f"\n{key}", flush=True)
-                results[key] = measure(*given)
+            raise SystemExit(f"{kept} is of another notebook: delete it.")
+        results = saved["results"]
+    run_cell(read_cells()["Imports"], "Imports", {})  # once, for all processes
+    with tempfile.TemporaryDirectory() as folder:
+        for name, job in plan(quick, long).items():
+            if name not in results:
+                print(f"\n{name}", flush=True)
+                measure = run_whole if "count" in job else train_apart
+                results[name] = measure(job, folder)
             if kept:
                 kept.write_text(json.dumps({"code": code, "results": results}))
     return results
+
+
+def draw(pixels, folder):
+    """Draw walks {name: bytes (P, 9, 28, 28)} of two VAEs, at the same temperature."""
+    import torch
+    from walks import draw_pairs
+
+    rows = {name: torch.tensor(values) / 255 for name, values in pixels.items()}
+    draw_pairs(rows, folder / "textbook.png")
 
 
 def main():
@@ -160,21 +166,20 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small; changes nothing")
     parser.add_argument("--long", type=int, metavar="N", help="train for N epochs, too")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="save results there")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="only report these")
     given = parser.parse_args()
-    if given.report:
-        results = json.loads(given.report.read_text())["results"]
-    else:
-        results = bench(given.quick, given.long, given.keep)
-    texts = report(results)
-    for name, text in texts.items():
-        print(f"\n{name}:\n\n{text}")
+    results = bench(given.quick, given.long, given.keep)
+    pixels = {}
+    for result in results.values():
+        if "pixels" in result:  # they are for the picture only
+            pixels[result["kind"]] = result.pop("pixels")
     if given.quick:
         with tempfile.TemporaryDirectory() as folder:
-            draw(results, Path(folder))
+            draw(pixels, Path(folder))
+        report.show(report.bench_tables(results, report.machine()))
     else:
-        draw(results, PROJECT / "figures")
-        fill(texts)
+        report.save("results", cells.ALL, results)
+        draw(pixels, PROJECT / "figures")
+        report.main()
 
 
 if __name__ == "__main__":

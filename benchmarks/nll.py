@@ -4,22 +4,28 @@ MNIST's gray values are read as probabilities of ink, and black-and-white images
 from them: in each epoch anew for training, once for the test. Networks and training are
 the notebook's, but wider and longer, on all 60,000 images. log p(x) is estimated by
 importance samples (Burda et al. 2016) and knows no labels: the prior mixes all ten.
-`--quick` does it small, on the sample, and writes nothing.
+Writes benchmarks/nll.json. `--quick` does it small, on the sample, and writes nothing.
 """
 
 import os
 import sys
 import time
 
+import cells
+import report
 import torch
-from cells import PROJECT, new_notebook, prepare
-from report import fill
+from notebook import PROJECT, read_cells
 from tqdm import tqdm
 
-SETTINGS = {"LATENT_DIM": 40, "EPOCHS": 150, "BATCH_SIZE": 192}
-SETTINGS |= {"LEARNING_RATE": 5e-3, "DATASET": "mnist"}
-QUICK = SETTINGS | {"EPOCHS": 1, "DATASET": "sample"}
-WIDTH, HIDDEN, SAMPLES = 64, 512, 1000
+SETTINGS = {
+    "LATENT_DIM": 40,
+    "EPOCHS": 150,
+    "BATCH_SIZE": 192,
+    "LEARNING_RATE": 5e-3,
+}
+CHANNELS = 64
+HIDDEN = 512
+SAMPLES = 1000
 
 
 class Drawn:
@@ -55,11 +61,11 @@ def log_likelihood(hw9, encoder, decoder, x, samples, at_once=50):
     return torch.cat(weights).logsumexp(0) - torch.tensor(float(samples)).log()
 
 
-def train_drawn(hw9, width, hidden):
-    """Train encoder and decoder of some width on all training images; return them."""
+def train_drawn(hw9):
+    """Train a wider encoder and decoder on all training images; return them."""
     torch.manual_seed(hw9.SEED)
-    encoder = hw9.Encoder(hw9.LATENT_DIM, width, hidden).to(hw9.device)
-    decoder = hw9.Decoder(hw9.LATENT_DIM, width, hidden).to(hw9.device)
+    encoder = hw9.Encoder(hw9.LATENT_DIM, CHANNELS, HIDDEN).to(hw9.device)
+    decoder = hw9.Decoder(hw9.LATENT_DIM, CHANNELS, HIDDEN).to(hw9.device)
     weights = [*encoder.parameters(), *decoder.parameters()]
     betas = (0.85, 0.9)
     optimizer = torch.optim.AdamW(weights, hw9.LEARNING_RATE, betas, fused=True)
@@ -70,28 +76,35 @@ def train_drawn(hw9, width, hidden):
 
 
 def main(quick):
-    """Train, estimate, print, and put the result into benchmarks/README.md."""
+    """Train, estimate, and report; quick: print only."""
     os.chdir(PROJECT)
-    hw9 = new_notebook()
-    prepare(hw9, QUICK if quick else SETTINGS)
+    small = {"EPOCHS": 1, "DATASET": "sample"} if quick else {}
+    samples = 50 if quick else SAMPLES
+    hw9 = cells.begin(read_cells(), SETTINGS | small)
     start = time.perf_counter()
-    encoder, decoder = train_drawn(hw9, WIDTH, HIDDEN)
+    encoder, decoder = train_drawn(hw9)
     seconds = time.perf_counter() - start
     test = torch.bernoulli(hw9.test_images)
-    samples = 50 if quick else SAMPLES
     found = []
     for x in tqdm(test.split(100), "log p(x)", mininterval=1):
         found.append(log_likelihood(hw9, encoder, decoder, x, samples))
     nats = -torch.cat(found)
-    text = (
-        f"−log p(x) = {nats.mean():.2f} nats, standard error over images "
-        f"{nats.std() / len(nats) ** 0.5:.2f}; {len(nats):,} images, {samples:,} "
-        f"samples each; {hw9.EPOCHS} epochs in {seconds:.0f} s, {WIDTH} channels, "
-        f"{HIDDEN} hidden units, codes of {hw9.LATENT_DIM} numbers."
-    )
-    print(text)
-    if not quick:
-        fill({"nll": text})
+    results = {
+        "nats": nats.mean().item(),
+        "error": nats.std().item() / len(nats) ** 0.5,
+        "images": len(nats),
+        "samples": samples,
+        "epochs": hw9.EPOCHS,
+        "seconds": seconds,
+        "channels": CHANNELS,
+        "hidden": HIDDEN,
+        "latent_dim": hw9.LATENT_DIM,
+    }
+    if quick:
+        report.show(report.nll_tables(results, report.machine()))
+    else:
+        report.save("nll", cells.BEFORE, results)
+        report.main()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Classes and trainers are those of pythae (Chadebec et al. 2022); networks (the decoder's
 first layer a textbook one), images, epochs, optimizer and schedule are the notebook's.
 Rate and weight are chosen on the validation part, after three epochs, by the Fréchet
-distance half way between two digits. `--quick` does it small,
-on the sample, and changes nothing.
+distance half way between two digits. Writes benchmarks/peers.json. `--quick` does it
+small, on the sample, and changes nothing.
 """
 
 import itertools
@@ -15,22 +15,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cells
+import report
 import torch
-from cells import (
-    FIRST_LAYER,
-    PROJECT,
-    measure_walks,
-    new_notebook,
-    prepare,
-    run_cells,
-    train_judges,
-    train_notebook,
-)
+from notebook import PROJECT, read_cells
 from pythae import models, trainers
 from pythae.data.datasets import BaseDataset
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
-from report import fill, walks_table
 from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
@@ -163,11 +155,11 @@ def train_peer(peer, hw9, epochs, rate, settings):
     return model.eval(), time.perf_counter() - start
 
 
-def judge_peer(model, hw9, judges, bent=False):
+def judge_peer(model, hw9, judges, temperature=1.0, bent=False):
     """Return what judges say of lines between codes, or of lines bent onto a sphere."""
     hw9.encoder = PeerEncoder(model)
     hw9.plain_decoder = PeerDecoder(model, bent)
-    return measure_walks(hw9, judges)
+    return cells.measure_walks(hw9, judges, temperature)
 
 
 def choose(peer, hw9, judges, epochs):
@@ -175,60 +167,83 @@ def choose(peer, hw9, judges, epochs):
     labels = hw9.all_train_labels[-hw9.held_out :]
     split = {"test_images": hw9.val_images, "test_labels": labels}
     validation = SimpleNamespace(**vars(hw9) | split)
-    tried = []
+    best = float("inf")
     options = PEERS[peer][2]
     for rate, *values in itertools.product(RATES, *options.values()):
-        chosen = rate, dict(zip(options, values, strict=True))
-        model, _ = train_peer(peer, hw9, epochs, *chosen)
-        found = judge_peer(model, validation, judges)["judge"]["two digits"]
-        tried.append((found["half way"], len(tried), chosen))
-    print(peer, *tried, sep="\n")
-    return min(tried)[2]
+        settings = dict(zip(options, values, strict=True))
+        model, _ = train_peer(peer, hw9, epochs, rate, settings)
+        found = judge_peer(model, validation, judges)["judge"]["half way"]
+        print(peer, rate, settings, found)
+        if found < best:
+            best = found
+            chosen = rate, settings
+    return chosen
+
+
+def bound(model, images):
+    """Return a peer's own −ELBO, or None if it has no KL."""
+    total = 0
+    with torch.no_grad():
+        for x in images.split(1000):
+            terms = model({"data": x})
+            if "reg_loss" not in terms:
+                return None
+            total += (terms.recon_loss + terms.reg_loss).item() * len(x)
+    return total / len(images)
 
 
 def run_peer(peer, hw9, judges, trial):
-    """Return {name: results} of a peer."""
-    chosen = choose(peer, hw9, judges, trial)
-    model, seconds = train_peer(peer, hw9, hw9.EPOCHS, *chosen)
-    with torch.no_grad():
-        parts = [model({"data": x}) for x in hw9.test_images.split(1000)]
-    bounds = [part.recon_loss + part.reg_loss for part in parts if "reg_loss" in part]
-    curve = []
-    if bounds:  # without a KL there is no bound
-        curve = [{"-ELBO": float(sum(bounds)) / len(bounds)}]
+    """Return {name: results} of a peer; two have a second way to decode a line."""
+    rate, settings = choose(peer, hw9, judges, trial)
+    chosen = {"rate": rate}
+    for name, values in PEERS[peer][2].items():
+        if len(values) > 1:
+            chosen[name] = settings[name]
+    model, seconds = train_peer(peer, hw9, hw9.EPOCHS, rate, settings)
+    ways = {peer: {}}
+    if peer == "VAE":
+        ways["VAE, temperature"] = {"temperature": hw9.TEMPERATURE}
+    if peer == "hyperspherical":
+        ways["hyperspherical, bent"] = {"bent": True}
     results = {}
-    for name in [peer, peer + ", bent"][: 1 + (peer == "hyperspherical")]:
-        walks = judge_peer(model, hw9, judges, bent=name != peer)
-        results[name] = {"curve": curve, "seconds": [seconds], "walks": walks}
-        results[name]["rows"] = first_rows(hw9, 5)
+    for name, way in ways.items():
+        results[name] = {
+            "-ELBO": bound(model, hw9.test_images),
+            "seconds": seconds,
+            "chosen": chosen,
+            "walks": judge_peer(model, hw9, judges, **way),
+            "pixels": first_rows(hw9, 5, way.get("temperature", 1.0)),
+        }
     return results
 
 
 def main(quick):
-    """Train and judge all, print, and put the table into benchmarks/README.md."""
+    """Train and judge all, and report; quick: print only."""
     os.chdir(PROJECT)
     logging.disable(logging.INFO)
-    data = {"DATASET": "sample", "EPOCHS": 1} if quick else {"DATASET": "mnist"}
-    hw9 = new_notebook()
-    plain = {"CORNER_DISTANCE": 0.0, "TEMPERATURE": 1.0}
-    prepare(hw9, data | plain, FIRST_LAYER)
-    run_cells(hw9, "pairs", "pairs")
-    judges = train_judges(hw9, 2)
+    small = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
+    hw9 = cells.begin(
+        cells.edited(cells.DECODERS["textbook"]), small | {"CORNER_DISTANCE": 0.0}
+    )
+    judges = cells.train_judges(hw9)
     results = {}
     for peer in PEERS:
         results |= run_peer(peer, hw9, judges, 1 if quick else 3)
-    ours = new_notebook()
-    curve, seconds = train_notebook(ours, data)
-    run_cells(ours, "pairs", "pairs")
-    walks = measure_walks(ours, judges)
-    results["ours"] = {"curve": curve, "seconds": [sum(seconds)], "walks": walks}
-    results["ours"]["rows"] = first_rows(ours, 5)
-    table = walks_table(results, judges=2, seconds=True)
-    print(table)
-    if not quick:
-        rows = {name: result["rows"] for name, result in results.items()}
-        draw_peers(rows, Path("figures", "peers.png"))
-        fill({"peers": table})
+    ours = cells.train_notebook(read_cells(), small)
+    results[report.NOTEBOOK] = {
+        "-ELBO": ours.history[-1]["-ELBO"],
+        "seconds": ours.seconds[-1],
+        "chosen": {},
+        "walks": cells.measure_walks(ours, judges, ours.TEMPERATURE),
+        "pixels": first_rows(ours, 5, ours.TEMPERATURE),
+    }
+    pixels = {name: result.pop("pixels") for name, result in results.items()}
+    if quick:
+        report.show(report.peers_tables(results, report.machine()))
+    else:
+        draw_peers(pixels, Path("figures", "peers.png"))
+        report.save("peers", cells.ALL, results)
+        report.main()
 
 
 if __name__ == "__main__":

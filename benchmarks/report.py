@@ -1,6 +1,11 @@
-"""What `make bench` reports: tables for the READMEs, and two pictures."""
+"""`python benchmarks/report.py`: make every table of what was measured.
 
-import base64
+Reads results.json, peers.json, nll.json, and mistakes.json, which the scripts beside
+this one write, and puts tables between the marks <!-- name --> and <!-- end --> of both
+READMEs and of the notebook's text. Says if the notebook's code has changed since.
+"""
+
+import json
 import os
 import platform
 import re
@@ -8,191 +13,293 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, median
 
-from cells import PROJECT
+import nbformat
+from cells import checksums
+from notebook import PROJECT
 
+FOLDER = PROJECT / "benchmarks"
 TUTORIAL = "tutorial recipe"
-STEPS = TEXTBOOK, DIRECTIONS, NOTEBOOK = (
-    "textbook VAE",
-    "+ directions and corners",
-    "+ temperature",  # with it, this is the notebook
-)
-EPOCHS = 1, 3, 8  # the last: as in the notebook's settings
-# The tables' names of measures: the kind of pair, and the notebook's name.
-MEASURES = {
-    "half way": ("two digits", "half way"),
-    "switches once": ("two digits", "switches once"),
-    "one of the two": ("two digits", "one of the two"),
-    "sharpness": ("two digits", "sharpness"),
-    "longest step": ("two digits", "longest step"),
-    "within: half way": ("one digit", "half way"),
-    "within: stays": ("one digit", "stays"),
-    "within: sharpness": ("one digit", "sharpness"),
-    "within: longest step": ("one digit", "longest step"),
-    "error at the ends": ("two digits", "error at the ends"),
-}
-HEADLINE = "switches once", "half way", "within: half way"
-MAIN = (
-    *("half way", "switches once", "one of the two", "sharpness"),
-    *("within: half way", "within: stays", "error at the ends"),
-)
+TEXTBOOK = "textbook VAE"
+SHARPENED = "+ temperature"
+CORNERS = "+ corners"
+NOTEBOOK = "this notebook"
+DIRECTIONS = "directions"
+# Of walks between two digits and, after "within: ", between two images of one.
+MEASURES = [
+    "half way",
+    "switches once",
+    "one of the two",
+    "belief",
+    "sharpness",
+    "longest step",
+    "within: half way",
+    "within: kept",
+    "within: sharpness",
+    "within: longest step",
+    "error at the ends",
+]
 
 
-def markdown(head, rows):
-    """Return a Markdown table, numbers to the right."""
-    lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
-    lines.insert(1, "|---" + "|---:" * (len(head) - 1) + "|")
-    return "\n".join(lines)
+def markdown(lines):
+    """Return a Markdown table of lines of texts, the first its head."""
+    texts = []
+    for line in lines:
+        texts.append("| " + " | ".join(line) + " |")
+    texts.insert(1, "|---" + "|---:" * (len(lines[0]) - 1) + "|")
+    return "\n".join(texts)
 
 
-def bound(result):
-    """Return −ELBO of the test split after the last epoch, or None."""
-    return result["curve"][-1]["-ELBO"] if result["curve"] else None
+def number(value):
+    """Return a number as a table shows it; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.1f}" if abs(value) > 5 else f"{value:.2f}"
 
 
-def told(result, measure, judges):
-    """Return the value of a measure, by each of so many judges if they differ."""
-    kind, key = MEASURES[measure]
-    values = [told[kind][key] for told in list(result["walks"].values())[:judges]]
-    texts = [f"{value:.1f}" if value > 5 else f"{value:.2f}" for value in values]
-    return " / ".join(dict.fromkeys(texts))
+def turned(lines):
+    """Return lines whose first is made of the first of each of these, and so on."""
+    return [list(column) for column in zip(*lines, strict=True)]
 
 
-def walks_table(results, measures=MAIN, judges=1, seconds=False):
-    """Return a table with a row for each VAE, by the notebook's judge or by two."""
-    rows = []
-    for name, result in results.items():
-        row = [name, f"{bound(result):.2f}" if bound(result) else ""]
-        row += [told(result, measure, judges) for measure in measures]
-        rows.append(row + [f"{result['seconds'][-1]:.0f}"] * seconds)
-    head = ["", "−ELBO", *measures, *["seconds"] * seconds]
-    return markdown(head, rows)
+def last(runs, term):
+    """Return a term of the loss on the test split after the last epoch of each run."""
+    return [run["curve"][-1][term] for run in runs]
 
 
-def of_t(seconds, reference):
-    """Return seconds as a share of T, the tutorial's."""
-    ratio = seconds / reference
-    return f"T/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f} T"
+def spread(values, digits):
+    """Return the range of several values in words."""
+    if len(values) == 1:
+        return "–"
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
-def training_table(runs):
-    """Return a table of trainings: loss on the test split, time, memory."""
-    goal = bound(runs[TUTORIAL])
-    whole = runs[TUTORIAL]["seconds"][-1]
-    rows = []
-    for name, run in runs.items():
+def find_tutorial(results):
+    """Return the result of the tutorial recipe, whose seconds are T."""
+    for result in results.values():
+        if result.get("kind") == TUTORIAL:
+            return result
+
+
+def group_runs(results):
+    """Return {(kind, epochs): runs} of trainings."""
+    groups = {}
+    for result in results.values():
+        if "curve" in result:
+            key = result["kind"], len(result["curve"])
+            groups.setdefault(key, []).append(result)
+    return groups
+
+
+def training_table(results):
+    """Return a table of trainings: loss on the test split, time, and memory."""
+    tutorial = find_tutorial(results)
+    goal = tutorial["curve"][-1]["-ELBO"]
+    head = ["", "runs", "−ELBO: mean", "range", "seconds: median", "of T"]
+    lines = [[*head, f"seconds to {goal:.2f}", "memory, GB"]]
+    for (kind, epochs), runs in group_runs(results).items():
+        seconds = median(run["seconds"][-1] for run in runs)
+        share = seconds / tutorial["seconds"][-1]
         reached = "–"
-        for epoch, seconds in zip(run["curve"], run["seconds"], strict=True):
-            if epoch["-ELBO"] <= goal:
-                reached = f"{seconds:.1f}"
-                break
-        last = run["seconds"][-1]
-        row = [name, f"{bound(run):.2f}", f"{last:.1f}", of_t(last, whole), reached]
-        rows.append([*row, f"{run['memory'] / 1e9:.2f}"])
-    to_goal = f"seconds to {goal:.2f}"
-    head = ["", "−ELBO, nats", "seconds", "of T", to_goal, "memory, GB"]
-    return markdown(head, rows)
+        for epoch in reversed(range(epochs)):
+            if mean(run["curve"][epoch]["-ELBO"] for run in runs) <= goal:
+                reached = f"{median(run['seconds'][epoch] for run in runs):.1f}"
+        line = [
+            f"{kind}, EPOCHS={epochs}",
+            str(len(runs)),
+            f"{mean(last(runs, '-ELBO')):.2f}",
+            spread(last(runs, "-ELBO"), 2),
+            f"{seconds:.1f}",
+            f"T/{1 / share:.1f}" if share < 0.5 else f"{share:.2f} T",
+            reached,
+            f"{median(run['memory'] for run in runs) / 1e9:.2f}",
+        ]
+        lines.append(line)
+    return markdown(lines)
 
 
-def epochs_table(groups):
-    """Return a table of {epochs: runs}: loss on the test split over seeds, seconds."""
-    rows = []
-    for epochs, runs in groups.items():
-        bounds = [bound(run) for run in runs]
-        row = [str(epochs), f"{mean(bounds):.2f}"]
-        row.append(f"{min(bounds):.2f} to {max(bounds):.2f}")
-        rows.append([*row, f"{median(run['seconds'][-1] for run in runs):.1f}"])
-    head = ["epochs", "−ELBO, nats: mean", "range", "seconds, median"]
-    return markdown(head, rows)
+def mine_table(results):
+    """Return the table of "Is mine right?": a column for each length of training."""
+    lines = [["epochs", "seeds", "−ELBO: mean", "range", "reconstruction", "KL"]]
+    for kind in (NOTEBOOK, TEXTBOOK):
+        for (name, epochs), runs in sorted(group_runs(results).items()):
+            if name == kind:
+                line = [str(epochs) if kind == NOTEBOOK else f"{kind}, {epochs}"]
+                line.append(str(len(runs)))
+                line.append(f"{mean(last(runs, '-ELBO')):.1f}")
+                line.append(spread(last(runs, "-ELBO"), 1))
+                line.append(f"{mean(last(runs, 'reconstruction')):.1f}")
+                line.append(f"{mean(last(runs, 'KL')):.1f}")
+                lines.append(line)
+    return markdown(turned(lines))
 
 
-def is_mine_right(groups):
-    """Return lines for the notebook's table: means of {name: runs}, test split."""
-    lines = []
-    for name, runs in groups.items():
-        last = [run["curve"][-1] for run in runs]
-        keys = ("reconstruction", "KL", "-ELBO")
-        means = [f"{key} {mean(one[key] for one in last):.2f}" for key in keys]
-        lines.append(f"{name} ({len(runs)} seeds): {', '.join(means)}")
-    return "\n".join(lines)
+def walks_lines(rows, measures=MEASURES, judges=2):
+    """Return a line for each of the rows {name: {"-ELBO", "walks"}}, and a head.
+
+    Each value is that of the notebook's judge and, if it differs, of the second."""
+    lines = [["", "−ELBO", *measures]]
+    for name, row in rows.items():
+        line = [name, number(row["-ELBO"])]
+        for measure in measures:
+            texts = [number(found[measure]) for found in row["walks"].values()]
+            line.append(" / ".join(dict.fromkeys(texts[:judges])))
+        lines.append(line)
+    return lines
 
 
-def machine(results):
-    """Return a line on this machine, and the seconds of whole notebooks."""
-    info = Path("/proc/cpuinfo")
-    found = (
-        re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+def times(results, machine):
+    """Return a line on this machine, and on the seconds of whole notebooks."""
+    if "two at once" not in results:  # the last to be measured
+        return f"Measured on {machine}."
+    T = find_tutorial(results)["seconds"][-1]
+    whole = results["whole"]["seconds"]
+    pdf = results["whole"]["pdf"]
+    ratio = results["two at once"]["seconds"] / results["short"]["seconds"]
+    return (
+        f"Measured on {machine}. "
+        f"The whole notebook: {whole:.0f} s = {whole / T:.2f} T; "
+        f"two at once take {ratio:.2f} times as long as one (EPOCHS=1). "
+        f"The PDF after {pdf:.0f} s = {pdf / T:.2f} T."
     )
-    model = (found or [platform.machine()])[0]
-    torch = version("torch").split("+")[0]
-    text = f"Measured on {model}, {os.cpu_count()} cores, PyTorch {torch}"
-    if "two at once" in results:  # the last to be measured
-        share = results["whole"] / results[TUTORIAL]["seconds"][-1]
-        ratio = results["two at once"] / results["short"]
-        text += (
-            f". The whole notebook: {results['whole']:.0f} s = {share:.2f} T; "
-            f"two at once take {ratio:.2f} times as long as one (EPOCHS=1)"
-        )
-    return text + "."
 
 
-def judges_table(results):
-    """Return a table with a column for each VAE, by both judges where they differ."""
-    rows = [["−ELBO", *(f"{bound(result):.2f}" for result in results.values())]]
-    for measure in MEASURES:
-        rows.append([measure, *(told(each, measure, 2) for each in results.values())])
-    return markdown(["", *results], rows)
-
-
-def report(results):
-    """Return {name: text} of the tables."""
-    steps = {name: results[name] for name in STEPS}
-    groups = {epochs: [] for epochs in EPOCHS}
-    trainings = results | {f"seed 0, {EPOCHS[-1]}": results[NOTEBOOK]}
-    for name in sorted(trainings):
-        if name.startswith("seed"):
-            groups[int(name.split(", ")[1])].append(trainings[name])
-    groups = {epochs: runs for epochs, runs in groups.items() if runs}
-    quickest_first = sorted(groups[1], key=lambda run: run["seconds"][-1])
-    training = {
-        TUTORIAL: results[TUTORIAL],
-        "notebook, EPOCHS=1": quickest_first[len(quickest_first) // 2],
-        "notebook, default": results[NOTEBOOK],
-    }
-    training |= {name: results[name] for name in results if "EPOCHS=" in name}
-    both = {TEXTBOOK: results[TEXTBOOK], "this notebook": results[NOTEBOOK]}
-    rows = [[m, *(told(each, m, 1) for each in both.values())] for m in HEADLINE]
-    headline = markdown(["", *both], rows)
-    mine = {f"EPOCHS={epochs}": runs for epochs, runs in groups.items()}
+def bench_tables(results, machine):
+    """Return {name: text} of what bench.py measures."""
+    rows = {}
+    for result in results.values():
+        for name, walks in result.get("walks", {}).items():
+            rows[name] = {"-ELBO": last([result], "-ELBO")[0], "walks": walks}
+    # For those who read no more: four rows, three measures, the notebook's judge.
+    short = ["half way", "switches once", "within: half way"]
+    ours = {name: rows[name] for name in (TEXTBOOK, SHARPENED, CORNERS, NOTEBOOK)}
+    steps = walks_lines(ours, short, judges=1)
+    steps[0][-1] = "within a digit: half way"
+    headline = [steps[0], steps[1], steps[2], steps[4]]  # without the corners alone
     return {
-        "headline": headline.replace("within: half way", "within a digit"),
-        "machine": machine(results),
-        "training": training_table(training),
-        "epochs": epochs_table(groups),
-        "steps": walks_table(steps),
-        "walks": judges_table({TUTORIAL: results[TUTORIAL], **steps}),
-        "is mine right": is_mine_right(mine | {TEXTBOOK: [results[TEXTBOOK]]}),
+        "machine": times(results, machine),
+        "training": training_table(results),
+        "mine": mine_table(results),
+        "walks": markdown(turned(walks_lines(rows))),
+        "steps": markdown(steps),
+        "headline": markdown(turned(headline)),
     }
 
 
-def draw(results, folder):
-    """Draw textbook.png and interpolation.gif into a folder."""
-    import torch
-    from walks import draw_pairs
+def peers_tables(results, machine):
+    """Return {name: text} of what peers.py measures."""
+    lines = walks_lines(results)
+    lines[0].append("seconds")
+    chosen = []
+    for line, (name, row) in zip(lines[1:], results.items(), strict=True):
+        line.append(f"{row['seconds']:.0f}")
+        settings = [f"{key} {value}" for key, value in row["chosen"].items()]
+        if settings:
+            chosen.append(f"{name}: {', '.join(settings)}")
+    text = f"Chosen: {'; '.join(chosen)}. Measured on {machine}."
+    return {"peers": f"{markdown(lines)}\n\n{text}"}
 
-    names = {"textbook VAE": TEXTBOOK, "this notebook": NOTEBOOK}
-    rows = {name: torch.tensor(results[of]["rows"]) / 255 for name, of in names.items()}
-    draw_pairs(rows, folder / "textbook.png")
-    animation = base64.b64decode(results[NOTEBOOK]["animation"])
-    (folder / "interpolation.gif").write_bytes(animation)
+
+def nll_tables(results, machine):
+    """Return {name: text} of what nll.py measures."""
+    text = (
+        "−log p(x) = {nats:.2f} nats, standard error over images {error:.2f}; "
+        "{images:,} images, {samples:,} samples each; {epochs} epochs in {seconds:.0f} "
+        "s, {channels} channels, {hidden} hidden units, codes of {latent_dim} numbers."
+    )
+    return {"nll": f"{text.format(**results)} Measured on {machine}."}
 
 
-def fill(texts):
-    """Put texts into the READMEs, between their marks."""
-    for path in (PROJECT / "README.md", PROJECT / "benchmarks" / "README.md"):
-        written = path.read_text(encoding="utf-8")
-        for name, text in texts.items():
-            before, mark, rest = written.partition(f"<!-- {name} -->\n")
-            if mark:
-                rest = rest[rest.index("<!-- end -->") :]
-                written = f"{before}{mark}{text}\n{rest}"
-        path.write_text(written, encoding="utf-8")
+def mistakes_tables(results, machine):
+    """Return {name: text} of what mistakes.py measures: two tables."""
+    tables = {}
+    for name, found in results.items():
+        lines = [["", "what came out"]]
+        for tried, values in found.items():
+            texts = []
+            for what, value in values.items():
+                shown = value if isinstance(value, str) else number(value)
+                texts.append(f"{what} {shown}")
+            lines.append([tried, ", ".join(texts)])
+        tables[name] = markdown(lines).replace("|---:|", "|---|")
+    return tables
+
+
+TABLES = {
+    "results": bench_tables,
+    "peers": peers_tables,
+    "nll": nll_tables,
+    "mistakes": mistakes_tables,
+}
+
+
+def machine():
+    """Return this machine in words."""
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*: (.*)", info.read_text())
+        model = found[1] if found else model
+    torch = version("torch").split("+")[0]
+    return f"{model}, {os.cpu_count()} cores, PyTorch {torch}"
+
+
+def save(name, titles, results):
+    """Write what was measured, rounded, and the cells that it was measured with."""
+    found = {"code": checksums(titles), "machine": machine(), "results": results}
+    rounded = json.loads(json.dumps(found), parse_float=lambda x: round(float(x), 4))
+    text = json.dumps(rounded, indent=1, ensure_ascii=False)
+    (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def committed_tables():
+    """Return {name: text} of the files that are there, {file: cells that differ}."""
+    tables = {}
+    changed = {}
+    for name, function in TABLES.items():
+        path = FOLDER / f"{name}.json"
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            tables |= function(found["results"], found["machine"])
+            now = checksums(found["code"])
+            changed[path.name] = [t for t in now if now[t] != found["code"][t]]
+    return tables, changed
+
+
+def filled(text, tables):
+    """Return a text with these tables between their marks."""
+    for name, table in tables.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        if mark:
+            rest = rest[rest.index("<!-- end -->") :]
+            text = f"{before}{mark}{table}\n{rest}"
+    return text
+
+
+def show(tables):
+    """Print tables {name: text}."""
+    for name, text in tables.items():
+        print(f"\n{name}:\n\n{text}")
+
+
+def main():
+    """Fill both READMEs and the notebook's text; say what is out of date."""
+    tables, changed = committed_tables()
+    for path in (PROJECT / "README.md", FOLDER / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(filled(text, tables), encoding="utf-8")
+    path = PROJECT / "HW9.ipynb"
+    hw9 = nbformat.read(path, as_version=4)
+    before = nbformat.writes(hw9)
+    for cell in hw9.cells:
+        if cell.cell_type == "markdown":
+            cell.source = filled(cell.source, tables)
+    if nbformat.writes(hw9) != before:
+        nbformat.write(hw9, path)
+    show(tables)
+    for name, titles in changed.items():
+        if titles:
+            print(f"\n{name} was measured before these changed: {', '.join(titles)}.")
+
+
+if __name__ == "__main__":
+    main()

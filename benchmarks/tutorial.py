@@ -57,11 +57,13 @@ def fit(encoder, decoder, loader, test_images, epochs):
     for epoch in range(1, epochs + 1):
         for x, _ in tqdm(loader, f"tutorial, epoch {epoch}/{epochs}", mininterval=1):
             optimizer.zero_grad()
-            sum(both_terms(encoder, decoder, x.to(device))).backward()
+            reconstruction, kl = both_terms(encoder, decoder, x.to(device))
+            (reconstruction + kl).backward()
             optimizer.step()
         with torch.no_grad():
-            terms = both_terms(encoder, decoder, test_images)
-        reconstruction, kl = (float(term) / len(test_images) for term in terms)
-        measures = {"reconstruction": reconstruction, "KL": kl}
-        curve.append(measures | {"-ELBO": reconstruction + kl})
+            reconstruction, kl = both_terms(encoder, decoder, test_images)
+        measures = {"reconstruction": reconstruction.item() / len(test_images)}
+        measures["KL"] = kl.item() / len(test_images)
+        measures["-ELBO"] = measures["reconstruction"] + measures["KL"]
+        curve.append(measures)
     return curve

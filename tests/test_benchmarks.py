@@ -1,48 +1,78 @@
-"""The benchmarks run on the sample, and print their tables; log p(x) is one."""
+"""The benchmarks: they run on the sample, edit what they name, and report as said."""
 
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import nbformat
 import pytest
-from conftest import PROJECT, read_cells
+from notebook import PROJECT, read_cells
 
 sys.path.append(str(PROJECT / "benchmarks"))
-from cells import DEFINE_ONLY, FIRST_LAYER, edit, new_notebook, run_cells
+import cells
+import mistakes
+import report
 from nll import log_likelihood
 
 WORDS = {
-    "bench": ["tutorial recipe", "textbook VAE", "within: half way"],
+    "bench": ["tutorial recipe", "textbook VAE", "this notebook", "within: half way"],
     "nll": ["log p(x) = ", "1,000 images"],
+    "mistakes": ["KL subtracted", "Images as tensors stops", "fitted prior"],
 }
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("script", WORDS)
-def test_quick_benchmarks_print_their_tables(script):
-    command = [sys.executable, f"benchmarks/{script}.py", "--quick"]
+def test_quick_benchmarks_print_their_tables_and_write_nothing(script):
     given = {"cwd": PROJECT, "capture_output": True, "text": True, "timeout": 900}
+    status = ["git", "status", "--short", "--", "benchmarks", "figures"]
+    before = subprocess.run(status, **given).stdout
+    command = [sys.executable, f"benchmarks/{script}.py", "--quick"]
     done = subprocess.run(command, **given)
     assert done.returncode == 0, done.stderr
     for words in WORDS[script]:
         assert words in done.stdout
+    assert subprocess.run(status, **given).stdout == before
 
 
-def test_edits_change_what_they_name():
-    cells = read_cells()
-    edited = edit(cells, FIRST_LAYER + DEFINE_ONLY)
-    changed = {name for name in cells if edited[name] != cells[name]}
-    assert changed == {"decoder", "measure"}
+def test_the_textbook_differs_from_the_notebook_in_its_decoder_only():
+    ours = read_cells()
+    textbook = cells.edited(cells.DECODERS["textbook"])
+    changed = [title for title in ours if textbook[title] != ours[title]]
+    assert changed == ["Decoder"]
+
+
+@pytest.mark.parametrize("name", mistakes.MISTAKES | mistakes.BALANCE)
+def test_each_mistake_changes_the_cell_that_it_names(name):
+    edit = (mistakes.MISTAKES | mistakes.BALANCE)[name]
+    assert cells.edited([edit])[edit[0]] != read_cells()[edit[0]]
 
 
 def test_edits_whose_text_is_not_found_raise():
-    with pytest.raises(ValueError, match="decoder does not contain"):
-        edit(read_cells(), [["decoder", "nn.LayerNorm(hidden)", "nn.Identity()"]])
+    with pytest.raises(ValueError, match="Decoder does not contain"):
+        cells.edited([("Decoder", "nn.LayerNorm(hidden)", "nn.Identity()")])
 
 
 def test_settings_that_the_notebook_does_not_have_raise():
     with pytest.raises(ValueError, match="no settings"):
-        run_cells(new_notebook(), "settings", "settings", {"CORNERS": 0.0})
+        cells.begin(read_cells(), {"CORNERS": 0.0})
+
+
+def test_tables_are_put_between_their_marks():
+    text = "before\n<!-- walks -->\nold\n<!-- end -->\nafter <!-- end -->"
+    new = report.filled(text, {"walks": "| new |", "unknown": "nothing"})
+    assert new == "before\n<!-- walks -->\n| new |\n<!-- end -->\nafter <!-- end -->"
+
+
+def test_committed_tables_are_those_of_the_committed_files():
+    tables = report.committed_tables()[0]
+    texts = []
+    for page in ("README.md", "benchmarks/README.md"):
+        texts.append((PROJECT / page).read_text(encoding="utf-8"))
+    for cell in nbformat.read(PROJECT / "HW9.ipynb", as_version=4).cells:
+        texts.append(cell.source)
+    for text in texts:
+        assert report.filled(text, tables) == text, "run benchmarks/report.py"
 
 
 def test_log_likelihood_agrees_with_an_integral(hw9):

@@ -1,7 +1,6 @@
-"""Interpolation: the pairs, the seven codes between, the figures, as they were asked."""
+"""Interpolation: the pairs, the seven codes between, the figures, as was asked."""
 
 import collections
-import inspect
 import io
 
 import numpy as np
@@ -11,13 +10,8 @@ MIDDLES = 16.5 + 32 * np.arange(10)  # of rows and columns, in pixels of a sheet
 SHAPES = [(28, 28), (1, 28, 28), (1, 1, 28, 28)]
 
 
-def test_create_interpolates_has_the_courses_signature(hw9):
-    parameters = inspect.signature(hw9.create_interpolates).parameters
-    assert list(parameters) == ["A", "B", "encoder", "decoder"]
-
-
 @pytest.mark.parametrize("shape", SHAPES)
-def test_between_are_seven_evenly_spaced_codes_of_the_line_of_means(hw9, vae, shape):
+def test_a_row_is_one_image_seven_of_evenly_spaced_codes_the_other(hw9, vae, shape):
     A = hw9.torch.rand(shape)
     B = hw9.torch.rand(shape).round()
     first = hw9.nn.Linear(4, 784, bias=False)  # shows a code's first number
@@ -26,16 +20,9 @@ def test_between_are_seven_evenly_spaced_codes_of_the_line_of_means(hw9, vae, sh
     a = vae[0](A)[0][0, 0]
     b = vae[0](B)[0][0, 0]
     assert row.shape == (9, 28, 28)
+    assert row[0].equal(A.reshape(28, 28)) and row[8].equal(B.reshape(28, 28))
     for k in range(1, 8):
         assert row[k].allclose(a + k / 8 * (b - a), atol=1e-6), f"t = {k}/8"
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_ends_of_a_row_are_the_images_as_they_are(hw9, vae, shape):
-    A = hw9.torch.rand(shape)
-    B = hw9.torch.rand(shape).round()
-    row = hw9.create_interpolates(A, B, *vae)
-    assert row[0].equal(A.reshape(28, 28)) and row[8].equal(B.reshape(28, 28))
 
 
 def test_rows_of_many_pairs_are_those_of_each(hw9, vae):
@@ -67,11 +54,7 @@ def test_seed_0_draws_the_pairs_that_it_always_drew(hw9):
     hw9.torch.rand(7)  # what else draws random numbers does not matter
     drawn = hw9.torch.cat(hw9.choose_pairs(labels, 0)).flatten().tolist()
     assert drawn == list(map(int, AS_EVER.split()))
-
-
-def test_another_seed_draws_other_pairs(hw9):
-    labels = hw9.torch.arange(500) % 10
-    assert not hw9.choose_pairs(labels, 0)[0].equal(hw9.choose_pairs(labels, 1)[0])
+    assert not hw9.choose_pairs(labels, 1)[0].equal(hw9.choose_pairs(labels, 0)[0])
 
 
 @pytest.fixture(params=["same", "different"])

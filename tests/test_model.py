@@ -1,6 +1,5 @@
 """Model, loss, training: the course's contract, with our VAE and with others."""
 
-import inspect
 import math
 
 import pytest
@@ -13,24 +12,20 @@ SHAPES = [(28, 28), (1, 28, 28), (5, 28, 28), (5, 1, 28, 28)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_encoder_takes_all_shapes_of_images(hw9, vae, shape):
-    rows = 5 if shape[0] == 5 else 1
-    mu, logvar = vae[0](hw9.torch.rand(shape))
-    assert mu.shape == logvar.shape == (rows, 4)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_loss_is_the_librarys_for_all_shapes_of_images(hw9, shape):
+def test_encoder_and_loss_take_all_shapes_of_images(hw9, vae, shape):
+    """And the loss is the library's."""
     x = hw9.torch.rand(shape)
+    mu, logvar = vae[0](x)
+    x_hat = vae[1](mu)
     rows = 5 if shape[0] == 5 else 1
-    x_hat = hw9.torch.rand(rows, 28, 28)
-    mu = hw9.torch.randn(rows, 4)
-    logvar = hw9.torch.randn(rows, 4)
+    assert mu.shape == logvar.shape == (rows, 4)
     posterior = distributions.Normal(mu, (logvar / 2).exp())
     kl = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0)).sum()
     pixels = binary_cross_entropy(x_hat.flatten(), x.flatten(), reduction="sum")
     loss = hw9.vae_loss(x, x_hat, mu, logvar)
-    assert loss.shape == () and loss.item() == pytest.approx(float(pixels + kl) / rows)
+    assert loss.shape == () and loss.item() == pytest.approx(
+        (pixels + kl).item() / rows
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (4,), (1, 4)])
@@ -41,10 +36,17 @@ def test_decoder_takes_a_batch_or_one_code(hw9, vae, shape):
     assert 0 <= images.min() <= images.max() <= 1
 
 
-def test_decoder_sees_only_the_direction_of_a_code(hw9, vae):
-    z = 10 * hw9.torch.randn(5, 4)
-    assert vae[1](3 * z).allclose(vae[1](z), atol=1e-5)
-    assert not vae[1](-z).allclose(vae[1](z), atol=1e-3)
+def test_decoder_moves_codes_out_to_the_radius_and_leaves_those_beyond(hw9, vae):
+    z = hw9.torch.nn.functional.normalize(hw9.torch.randn(5, 4))  # of length 1
+    at_radius = vae[1](6.001 * z)
+    assert vae[1](z).allclose(at_radius, atol=1e-3)
+    assert vae[1](5.9 * z).allclose(at_radius, atol=1e-3)
+    assert not vae[1](9 * z).allclose(at_radius, atol=1e-2)
+    assert not vae[1](-z).allclose(at_radius, atol=1e-2)
+
+
+def test_decoder_decodes_a_code_of_zeros(hw9, vae):
+    assert vae[1](hw9.torch.zeros(4)).isfinite().all()
 
 
 def test_decoder_begins_with_a_blank_page(hw9, vae):
@@ -70,19 +72,13 @@ def test_sample_has_the_right_mean_and_spread_and_lets_gradients_through(hw9):
 
 
 @pytest.mark.parametrize("d", [2, 9, 10, 32])
-def test_corners_are_equally_far_from_the_origin(hw9, d):
+def test_corners_are_equally_far_from_the_origin_and_from_each_other(hw9, d):
     means = hw9.make_prior_means(d, 5.0)
     assert means.norm(dim=1).tolist() == pytest.approx([5.0] * 10)
     assert means.shape == (10, d) and len(means.unique(dim=0)) == min(d + 1, 10)
-
-
-def test_corners_are_equally_far_from_each_other(hw9):
-    apart = hw9.torch.pdist(hw9.make_prior_means(32, 5.0)).tolist()
-    assert apart == pytest.approx([5 * math.sqrt(20 / 9)] * 45, rel=1e-5)
-
-
-def test_distance_0_is_the_textbooks_prior(hw9):
-    assert (hw9.make_prior_means(32, 0.0) == 0).all()
+    apart = hw9.torch.pdist(means).tolist()
+    assert d < 10 or apart == pytest.approx([5 * math.sqrt(20 / 9)] * 45, rel=1e-5)
+    assert (hw9.make_prior_means(d, 0.0) == 0).all()
 
 
 def test_kl_to_mixture_is_the_librarys_and_at_most_log_10_above_ones_own(hw9):
@@ -113,12 +109,6 @@ def small(hw9, sample, vae):
         return *vae, loader, hw9.optim.AdamW(weights, rate)
 
     return make
-
-
-def test_train_has_the_courses_signature(hw9):
-    parameters = inspect.signature(hw9.train).parameters
-    names = ["encoder", "decoder", "train_loader", "optimizer", "num_epochs"]
-    assert list(parameters)[:5] == names and parameters["num_epochs"].default == 10
 
 
 def test_training_takes_a_dataloader_and_lowers_the_loss(hw9, sample, small):
@@ -180,7 +170,9 @@ def test_each_digit_is_near_its_own_corner(run):
 
 def test_the_contracts_names_are_live(run):
     names = "encoder decoder mnist_train mnist_test train_loader test_loader".split()
-    names += "plain_decoder prior_means sample vae_loss train create_interpolates".split()
+    names += (
+        "plain_decoder prior_means sample vae_loss train create_interpolates".split()
+    )
     assert set(names) <= run.names.keys()
 
 
@@ -188,8 +180,8 @@ def test_the_contracts_names_are_live(run):
 def test_a_loss_that_cannot_be_right_stops_and_says_why(hw9, small, rate, pixel):
     encoder, decoder, loader, optimizer = small(rate)
     loader.dataset.tensors[0][7, 0, 5, 5] = pixel
-    words = "LEARNING_RATE is too high, or the loss, the model, or the pixels"
-    with pytest.raises(FloatingPointError, match=words):
+    words = "LEARNING_RATE is too high, or loss, model, or pixels"
+    with pytest.raises(AssertionError, match=words):
         hw9.train(encoder, decoder, loader, optimizer, 3)
 
 
@@ -263,7 +255,6 @@ def Decoder(d):
 VAES = {
     "tutorial": TUTORIAL.replace("EXTRA", "nn.Identity()"),
     "batch norm": TUTORIAL.replace("EXTRA", "nn.BatchNorm1d(400)"),
-    "dropout": TUTORIAL.replace("EXTRA", "nn.Dropout(0.5)"),
     "published": PUBLISHED,
 }
 all_vaes = pytest.mark.parametrize("kind", VAES)
@@ -287,7 +278,7 @@ def toy(hw9):
 @all_vaes
 def test_the_toy_call_lets_a_vae_pass_and_prints_its_shapes(toy, kind, capsys):
     toy(VAES[kind])
-    shapes = "x torch.Size([1, 1, 28, 28]) mu torch.Size([1, 4]) x_hat torch.Size([1, 2"
+    shapes = "torch.Size([1, 1, 28, 28]) torch.Size([1, 4]) torch.Size([1, 28, 28])"
     assert shapes in capsys.readouterr().out
 
 
@@ -316,16 +307,32 @@ def test_each_epoch_trains_in_training_mode_and_evaluate_reads_in_evaluation_mod
 
 
 WRONG = {  # what a VAE from elsewhere may do: old text, new text, words of the error
-    "no sigmoid": ("nn.Sigmoid()", "nn.Identity()", r"End the decoder with nn\.Sigmoid"),
+    "no sigmoid": (
+        "nn.Sigmoid()",
+        "nn.Identity()",
+        r"End the decoder with nn\.Sigmoid",
+    ),
     "tanh": ("nn.Sigmoid()", "nn.Tanh()", r"End the decoder with nn\.Sigmoid"),
     "three": ("return self.mu(h),", "return h, self.mu(h),", "too many values"),
     "one tensor": ("return self.mu(h),", "return", "not enough values"),
     "other length": ("self.logvar(h)", "self.logvar(h)[:, :3]", "must be .1, d. each"),
     "images of a batch only": ("view(-1, 784)", "view(BATCH_SIZE, 784)", "invalid"),
-    "batches only": ("EXTRA", "nn.BatchNorm1d(400, track_running_stats=False)", "Expect"),
+    "batches only": (
+        "EXTRA",
+        "nn.BatchNorm1d(400, track_running_stats=False)",
+        "Expect",
+    ),
     "not flattened": ("x.view(-1, 784)", "x", "cannot be multiplied"),
-    "another code": ("x.view(-1, 784)", "nn.functional.dropout(x).view(-1, 784)", "same"),
-    "its input": ("x.view(-1, 784)", "x.sub_(0.13).view(-1, 784)", "not change their in"),
+    "another code": (
+        "x.view(-1, 784)",
+        "nn.functional.dropout(x).view(-1, 784)",
+        "same",
+    ),
+    "its input": (
+        "x.view(-1, 784)",
+        "x.sub_(0.13).view(-1, 784)",
+        "not change their in",
+    ),
 }
 
 

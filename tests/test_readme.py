@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from conftest import PROJECT, committed
+from conftest import committed
+from notebook import PROJECT
 
 PAGES = "README.md", "benchmarks/README.md", "data/README.md", "tests/README.md"
 

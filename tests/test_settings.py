@@ -26,7 +26,7 @@ def test_a_netid_of_digits_is_taken_as_text():
 
 @pytest.mark.parametrize("netid", ["", ".", "../a", "a/b", "a b", "a\n", "ü", "x" * 65])
 def test_what_cannot_begin_a_files_name_is_no_netid(netid):
-    with pytest.raises(ValueError, match="^NETID = .*letters and digits"):
+    with pytest.raises(ValueError, match="NETID must be letters and digits"):
         check(NETID=netid)
 
 

@@ -1,7 +1,6 @@
 """Leave of a notebook that ran what a reader needs, nothing else (`make notebook`)."""
 
 import sys
-from pathlib import Path
 
 import nbformat
 from nbconvert.preprocessors import (
@@ -9,25 +8,20 @@ from nbconvert.preprocessors import (
     CoalesceStreamsPreprocessor,
 )
 
-path = Path(sys.argv[1])
-notebook = nbformat.read(path, as_version=4)
+notebook = nbformat.read(sys.argv[1], as_version=4)
 notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
-kept = {"preserve_cell_metadata_mask": {"tags"}}
-kept["preserve_nb_metadata_mask"] = {("kernelspec",), ("language_info",)}
-notebook, _ = ClearMetadataPreprocessor(**kept).preprocess(notebook, {})
+clear = ClearMetadataPreprocessor(
+    preserve_cell_metadata_mask={"tags"},
+    preserve_nb_metadata_mask={("kernelspec",), ("language_info",)},
+)
+notebook, _ = clear.preprocess(notebook, {})
 language = notebook.metadata.language_info
-for key in language.keys() - {"name", "file_extension"}:
-    del language[key]
-for cell in notebook.cells:  # GitHub shows neither widgets nor an emptied bar
-    outputs = cell.get("outputs", [])
-    texts = {id(o): o.text.strip() for o in outputs if o.output_type == "stream"}
-    widget = "application/vnd.jupyter.widget-view+json"
-    kept = [
-        o for o in outputs if texts.get(id(o), "x") and widget not in o.get("data", {})
-    ]
-    cell.update({"outputs": kept} if cell.cell_type == "code" else {})
-    for output in kept:
-        if output.output_type == "stream":
-            lines = map(str.rstrip, output.text.split("\n"))
-            output.text = "\n".join(line for line in lines if line) + "\n"
-nbformat.write(notebook, path)
+notebook.metadata.language_info = {"name": language.name, "file_extension": ".py"}
+for cell in notebook.cells:
+    if cell.cell_type == "code":
+        for output in cell.outputs:
+            if output.output_type == "stream":  # where a bar has been, there are blanks
+                lines = [line.rstrip() for line in output.text.split("\n")]
+                output.text = "\n".join(filter(None, lines)) + "\n"
+        cell.outputs = [o for o in cell.outputs if o.get("text") != "\n"]
+nbformat.write(notebook, sys.argv[1])
