@@ -2,7 +2,8 @@
 #                  with those of its settings: make NETID=abc123 EPOCHS=20
 # make test        run the tests; test-faults: provoke what may go wrong; test-browser
 # make bench       measure training and walks (LONG=100: and train for 100 epochs)
-# make peers       measure the autoencoders of a library likewise; nll: estimate log p(x)
+# make peers       measure the autoencoders of a library likewise; nll: estimate log p(x);
+#                  mistakes: what goes wrong if ..., and the exercises
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 GIVEN = $(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES))))
 
-.PHONY: run test test-faults test-browser bench peers nll notebook lint format clean
+.PHONY: run test test-faults test-browser bench peers nll mistakes notebook lint format clean
 run: $(VENV)/ready
 	@$(BIN)/python run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
 test: $(VENV)/ready-tests
@@ -22,7 +23,7 @@ test-browser: $(VENV)/ready-tests $(VENV)/ready-browser
 	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
-peers nll: $(VENV)/ready-tests $(VENV)/ready-benchmarks
+peers nll mistakes: $(VENV)/ready-tests $(VENV)/ready-benchmarks
 	$(BIN)/python benchmarks/$@.py
 notebook: $(VENV)/ready-tests
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
