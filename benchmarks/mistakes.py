@@ -41,6 +41,7 @@ MISTAKES = {
         f"        mu, logvar = {RETURNED}\n        return mu, torch.exp(logvar / 2)",
     ),
 }
+NO_RADIUS = ("Decoder", "radius=6.0", "radius=0.0")
 BALANCE = {
     "2: KL times 0.25": (LOSS, " + kl_to_prior", " + 0.25 * kl_to_prior"),
     "2: KL times 4": (LOSS, " + kl_to_prior", " + 4 * kl_to_prior"),
@@ -127,10 +128,8 @@ def main(quick):
     for name, edit in MISTAKES.items():
         mistakes[name] = attempt(edit, once)
     mistakes["(Part 4) a draw from the posterior as code"] = draw_codes(right)
-    plane = cells.train_notebook(
-        read_cells(), once | {"LATENT_DIM": 2, "CORNER_DISTANCE": 0}
-    )
-    exercises = {"1: codes of two numbers": loss(plane)}
+    plane = once | {"LATENT_DIM": 2, "CORNER_DISTANCE": 0.0}
+    exercises = {"1: codes of two numbers": attempt(NO_RADIUS, plane)}
     for name, edit in BALANCE.items():
         exercises[name] = attempt(edit, once)
     judge = cells.train_judges(right)["judge"]

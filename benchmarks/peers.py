@@ -200,6 +200,7 @@ def run_peer(peer, hw9, judges, trial):
         if len(values) > 1:
             chosen[name] = settings[name]
     model, seconds = train_peer(peer, hw9, hw9.EPOCHS, rate, settings)
+    nats = bound(model, hw9.test_images)
     ways = {peer: {}}
     if peer == "VAE":
         ways["VAE, temperature"] = {"temperature": hw9.TEMPERATURE}
@@ -208,7 +209,7 @@ def run_peer(peer, hw9, judges, trial):
     results = {}
     for name, way in ways.items():
         results[name] = {
-            "-ELBO": bound(model, hw9.test_images),
+            "-ELBO": nats,
             "seconds": seconds,
             "chosen": chosen,
             "walks": judge_peer(model, hw9, judges, **way),

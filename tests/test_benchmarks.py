@@ -35,10 +35,11 @@ def test_quick_benchmarks_print_their_tables_and_write_nothing(script):
     assert subprocess.run(status, **given).stdout == before
 
 
-def test_the_textbook_differs_from_the_notebook_in_its_decoder_only():
+@pytest.mark.parametrize("name", ["textbook", "directions"])
+def test_another_decoder_differs_from_the_notebook_in_that_cell_only(name):
     ours = read_cells()
-    textbook = cells.edited(cells.DECODERS["textbook"])
-    changed = [title for title in ours if textbook[title] != ours[title]]
+    other = cells.edited(cells.DECODERS[name])
+    changed = [title for title in ours if other[title] != ours[title]]
     assert changed == ["Decoder"]
 
 
