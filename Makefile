@@ -23,7 +23,8 @@ test-browser: $(VENV)/ready-tests $(VENV)/ready-browser
 	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
-peers nll mistakes: $(VENV)/ready-tests $(VENV)/ready-benchmarks
+peers: $(VENV)/ready-benchmarks
+peers nll mistakes: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/$@.py
 notebook: $(VENV)/ready-tests
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
