@@ -268,6 +268,7 @@ FINE = {  # what students do that changes nothing
         "# 2.3 million weights",
     ],
     "own names": ["preview = False\nsample = 1\nmy_figure = plt.figure()", "show = 2"],
+    "a remark with a parenthesis": ["history = None  # (not yet trained)"],
     "own training": ["losses = train(other, another, train_loader, adam)"],
     "commands": ["!pip install tqdm", "%matplotlib inline", "%%bash\nls"],
 }
