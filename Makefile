@@ -1,9 +1,9 @@
 # make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf
 #                  with those of its settings: make NETID=abc123 EPOCHS=20
-# make test        run the tests; test-faults: provoke what may go wrong; test-browser
+# make test        run the tests; test-faults: provoke what may go wrong
 # make bench       measure training and walks (LONG=100: and train for 100 epochs)
-# make peers       measure the autoencoders of a library likewise; nll: estimate log p(x);
-#                  mistakes: what goes wrong if ..., and the exercises
+# make peers       measure the autoencoders of a library likewise; mistakes: what goes
+#                  wrong if ..., and the exercises
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 
@@ -12,37 +12,34 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 GIVEN = $(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES))))
 
-.PHONY: run test test-faults test-browser bench peers nll mistakes notebook lint format clean
+.PHONY: run test test-faults bench peers mistakes notebook lint format clean
 run: $(VENV)/ready
 	@$(BIN)/python run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
 test: $(VENV)/ready-tests
-	$(BIN)/pytest -q tests -m "not faults and not browser"
+	$(BIN)/pytest -q tests -m "not faults"
 test-faults: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m faults
-test-browser: $(VENV)/ready-tests $(VENV)/ready-browser
-	$(BIN)/pytest -q tests -m browser
 bench: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
 peers: $(VENV)/ready-benchmarks
-peers nll mistakes: $(VENV)/ready-tests
+peers mistakes: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/$@.py
 notebook: $(VENV)/ready-tests
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
 	$(BIN)/python tests/tidy.py HW9.ipynb
 lint: $(VENV)/ready-tests
-	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data
-	$(BIN)/ruff format --check --config tests/ruff.toml run.py tests benchmarks data
+	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data .ci
+	$(BIN)/ruff format --check --config tests/ruff.toml run.py tests benchmarks data .ci
 	$(BIN)/pytest -q tests/test_notebook.py -k committed
 format: $(VENV)/ready-tests
-	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data
-	$(BIN)/ruff format --config tests/ruff.toml run.py tests benchmarks data
+	$(BIN)/ruff check --fix --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data .ci
+	$(BIN)/ruff format --config tests/ruff.toml run.py tests benchmarks data .ci
 
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
 $(VENV)/ready-tests: tests/requirements.txt
-$(VENV)/ready-browser: tests/requirements-browser.txt
 $(VENV)/ready-benchmarks: benchmarks/requirements.txt
 $(VENV)/ready-%: $(VENV)/ready
 	$(BIN)/pip install -q --disable-pip-version-check -r $(filter %.txt,$^)

@@ -1,17 +1,17 @@
 """`make bench`: the tutorial recipe, a textbook VAE, and the notebook, in one run.
 
 Each training runs the notebook's own cells in a process of its own, one at a time. The
-test split is measured after each epoch, outside the time that counts. Writes
-benchmarks/results.json, makes the tables of it (report.py), and draws
-figures/textbook.png and figures/interpolation.gif. `--long N` trains once more, for N
-epochs. `--keep FILE` saves results as they come, and does not measure again what is
-found there. `--quick` does it small, on the sample, and changes nothing in the project.
+test split is measured after each epoch, outside the time that counts. Draws
+figures/textbook.png and figures/interpolation.gif, writes benchmarks/results.json, and
+makes the tables of it (report.py). Results are saved as they come: what is found there,
+of the same code, is not measured again. `--long N` trains once more, for N epochs.
+`--quick` does it small, on the sample, and changes nothing in the project.
 """
 
 import argparse
-import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cells
 import report
+import torch
 from notebook import PROJECT, read_cells, run_cell
 from report import CORNERS, DIRECTIONS, NOTEBOOK, SHARPENED, TEXTBOOK, TUTORIAL
 
@@ -29,7 +30,7 @@ def plan(quick, long):
     """Return {name: job}: trainings, then whole notebooks, `count` of them at once."""
     jobs = {}
 
-    def add(kind, decoder, settings, walks=None, pictures=None):
+    def add(kind, decoder, settings, walks=None, picture=False):
         if quick:
             settings |= {"DATASET": "sample", "EPOCHS": 1}
         jobs[f"{kind}, {settings}"] = {
@@ -37,16 +38,17 @@ def plan(quick, long):
             "edits": cells.DECODERS[decoder],
             "settings": settings,
             "walks": walks or {},  # {row of the table: temperature, or None: as given}
-            "pictures": pictures,  # a folder for them
+            "picture": picture,
         }
 
     plain = {"CORNER_DISTANCE": 0.0}
     both = {TEXTBOOK: 1.0, SHARPENED: None}
-    figures = "." if quick else PROJECT / "figures"
+    ours = {"SEED": 0, "EPOCHS": 8}
     add(TUTORIAL, "textbook", {"EPOCHS": 10}, {TUTORIAL: 1.0})
-    add(TEXTBOOK, "textbook", plain | {"SEED": 0}, both, figures)
+    # The picture shows these two: neither is saved without the other.
+    add(TEXTBOOK, "textbook", plain | {"SEED": 0}, both, picture=True)
+    add(NOTEBOOK, "this notebook", ours, {NOTEBOOK: None}, picture=True)
     add(CORNERS, "textbook", {}, {CORNERS: None})
-    add(NOTEBOOK, "this notebook", {"SEED": 0, "EPOCHS": 8}, {NOTEBOOK: None}, figures)
     add(DIRECTIONS, "directions", {}, {DIRECTIONS: None})
     if quick:
         return jobs
@@ -56,11 +58,11 @@ def plan(quick, long):
                 add(NOTEBOOK, "this notebook", {"SEED": seed, "EPOCHS": epochs})
         if seed > 0:
             add(TEXTBOOK, "textbook", plain | {"SEED": seed})
-    if long:
-        add(NOTEBOOK, "this notebook", {"EPOCHS": long})
     jobs["whole"] = {"settings": {}, "count": 1}
     jobs["short"] = {"settings": {"EPOCHS": 1}, "count": 1}
     jobs["two at once"] = {"settings": {"EPOCHS": 1}, "count": 2}
+    if long:
+        add(NOTEBOOK, "this notebook", {"EPOCHS": long})
     return jobs
 
 
@@ -80,11 +82,10 @@ def train(job):
         for row, temperature in job["walks"].items():
             temperature = temperature or hw9.TEMPERATURE
             result["walks"][row] = cells.measure_walks(hw9, judges, temperature)
-    if job["pictures"]:
-        rows = first_rows(hw9, 3, hw9.TEMPERATURE)
-        result["pixels"] = rows.mul(255).round().int().tolist()
-        if job["kind"] == NOTEBOOK:
-            animate(hw9, Path(job["pictures"], "interpolation.gif"))
+    if job["picture"]:
+        result["rows"] = first_rows(hw9, 3, hw9.TEMPERATURE).numpy()
+    if job["picture"] and job["kind"] == NOTEBOOK:
+        animate(hw9, "interpolation.gif")
     return result
 
 
@@ -98,8 +99,7 @@ def make_folder(folder):
 
 
 def train_apart(job, folder):
-    """Train in a process of its own, in a new folder; return what `train` returns."""
-    folder = make_folder(Path(tempfile.mkdtemp(dir=folder)))
+    """Train in a process of its own, in a folder; return what `train` returns."""
     with ProcessPoolExecutor(1, initializer=os.chdir, initargs=[folder]) as process:
         return process.submit(train, job).result()
 
@@ -121,43 +121,47 @@ def run_whole(job, folder):
         runs.append(subprocess.Popen(command, cwd=make_folder(folder / f"{k}")))
     pdf = None
     while any(run.poll() is None for run in runs):
-        if pdf is None and list(folder.glob("*/*_HW9*.pdf")):
+        if pdf is None and list(folder.glob("*/*_HW9.pdf")):
             pdf = time.perf_counter() - start
         time.sleep(0.1)
     seconds = time.perf_counter() - start
-    if any(run.returncode for run in runs):
+    if pdf is None or any(run.returncode for run in runs):
         raise RuntimeError("A whole notebook failed.")
     return {"seconds": seconds, "pdf": pdf}
 
 
-def bench(quick, long, kept):
-    """Return {name: result}; those in the file `kept` from there, new ones saved."""
-    code = cells.checksums(cells.ALL)
-    results = {}
-    if kept and kept.exists():
-        saved = json.loads(kept.read_text())
-        if saved["code"] != code:
-            raise SystemExit(f"{kept} is of another notebook: delete it.")
-        results = saved["results"]
-    run_cell(read_cells()["Imports"], "Imports", {})  # once, for all processes
-    with tempfile.TemporaryDirectory() as folder:
-        for name, job in plan(quick, long).items():
-            if name not in results:
-                print(f"\n{name}", flush=True)
-                measure = run_whole if "count" in job else train_apart
-                results[name] = measure(job, folder)
-            if kept:
-                kept.write_text(json.dumps({"code": code, "results": results}))
-    return results
-
-
-def draw(pixels, folder):
-    """Draw walks {name: bytes (P, 9, 28, 28)} of two VAEs, at the same temperature."""
-    import torch
+def draw_walks(rows, folder, figures):
+    """Draw textbook.png of {kind: rows}; put it and the GIF from folder in figures."""
     from walks import draw_pairs
 
-    rows = {name: torch.tensor(values) / 255 for name, values in pixels.items()}
-    draw_pairs(rows, folder / "textbook.png")
+    kinds = {kind: torch.from_numpy(rows[kind]) for kind in (TEXTBOOK, NOTEBOOK)}
+    draw_pairs(kinds, figures / "textbook.png")
+    shutil.copy(folder / "interpolation.gif", figures)
+
+
+def bench(quick, long):
+    """Return {name: result}; unless quick, save them, and measure what is missing."""
+    results = {} if quick else report.read_saved("results", cells.ALL)
+    rows = {}
+    run_cell(read_cells()["Imports"], "Imports", {})  # once, for all processes
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_folder(Path(name))
+        for key, job in plan(quick, long).items():
+            if key in results:
+                continue
+            print(f"\n{key}", flush=True)
+            measure = run_whole if "count" in job else train_apart
+            result = measure(job, folder)
+            results[key] = result
+            if "rows" in result:
+                rows[result["kind"]] = result.pop("rows")
+                if len(rows) < 2:
+                    continue  # the picture needs both: save both, or none
+                figures = Path(name, "data") if quick else PROJECT / "figures"
+                draw_walks(rows, folder, figures)
+            if not quick:
+                report.save("results", cells.ALL, results)
+    return results
 
 
 def main():
@@ -165,20 +169,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small; changes nothing")
     parser.add_argument("--long", type=int, metavar="N", help="train for N epochs, too")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="save results there")
     given = parser.parse_args()
-    results = bench(given.quick, given.long, given.keep)
-    pixels = {}
-    for result in results.values():
-        if "pixels" in result:  # they are for the picture only
-            pixels[result["kind"]] = result.pop("pixels")
+    results = bench(given.quick, given.long)
     if given.quick:
-        with tempfile.TemporaryDirectory() as folder:
-            draw(pixels, Path(folder))
         report.show(report.bench_tables(results, report.machine()))
     else:
-        report.save("results", cells.ALL, results)
-        draw(pixels, PROJECT / "figures")
         report.main()
 
 

@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,7 +117,7 @@ def configure(trainer, epochs, seed, rate):
 
 
 def train_peer(peer, hw9, epochs, rate, settings):
-    """Make a peer, and train it as the library does; return it, and seconds."""
+    """Make a peer, train it as the library does, and return it."""
     kind, trainer, _ = PEERS[peer]
     loader = hw9.train_loader
     torch.manual_seed(hw9.SEED)
@@ -150,9 +149,8 @@ def train_peer(peer, hw9, epochs, rate, settings):
     run.prepare_training = prepare_training
     run._optimizers_step = step_both
     run._set_output_dir = run.save_model = lambda *_, **__: None
-    start = time.perf_counter()
     run.train()
-    return model.eval(), time.perf_counter() - start
+    return model.eval()
 
 
 def judge_peer(model, hw9, judges, temperature=1.0, bent=False):
@@ -171,7 +169,7 @@ def choose(peer, hw9, judges, epochs):
     options = PEERS[peer][2]
     for rate, *values in itertools.product(RATES, *options.values()):
         settings = dict(zip(options, values, strict=True))
-        model, _ = train_peer(peer, hw9, epochs, rate, settings)
+        model = train_peer(peer, hw9, epochs, rate, settings)
         found = judge_peer(model, validation, judges)["judge"]["half way"]
         print(peer, rate, settings, found)
         if found < best:
@@ -199,7 +197,7 @@ def run_peer(peer, hw9, judges, trial):
     for name, values in PEERS[peer][2].items():
         if len(values) > 1:
             chosen[name] = settings[name]
-    model, seconds = train_peer(peer, hw9, hw9.EPOCHS, rate, settings)
+    model = train_peer(peer, hw9, hw9.EPOCHS, rate, settings)
     nats = bound(model, hw9.test_images)
     ways = {peer: {}}
     if peer == "VAE":
@@ -210,7 +208,6 @@ def run_peer(peer, hw9, judges, trial):
     for name, way in ways.items():
         results[name] = {
             "-ELBO": nats,
-            "seconds": seconds,
             "chosen": chosen,
             "walks": judge_peer(model, hw9, judges, **way),
             "pixels": first_rows(hw9, 5, way.get("temperature", 1.0)),
@@ -233,7 +230,6 @@ def main(quick):
     ours = cells.train_notebook(read_cells(), small)
     results[report.NOTEBOOK] = {
         "-ELBO": ours.history[-1]["-ELBO"],
-        "seconds": ours.seconds[-1],
         "chosen": {},
         "walks": cells.measure_walks(ours, judges, ours.TEMPERATURE),
         "pixels": first_rows(ours, 5, ours.TEMPERATURE),

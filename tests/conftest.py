@@ -24,10 +24,9 @@ matplotlib.rcParams["figure.max_open_warning"] = 0  # many runs in one process
 
 
 def pytest_configure(config):
-    """Name the marks of long tests; let all be interrupted, even in the background."""
+    """Name the mark of long tests; let all be interrupted, even in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for mark in ("faults: provokes a fault in a run of its own", "browser: JupyterLab"):
-        config.addinivalue_line("markers", mark)
+    config.addinivalue_line("markers", "faults: provokes a fault in a run of its own")
     for words in ("FigureCanvasAgg is non-interactive", "__array__ implementation"):
         config.addinivalue_line("filterwarnings", f"ignore:{words}")
 
@@ -72,17 +71,6 @@ def vae(hw9):
     return hw9.Encoder(4), hw9.Decoder(4)
 
 
-@contextlib.contextmanager
-def chdir(folder):
-    """Work in a folder (contextlib has this from Python 3.11 on)."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 class Run:
     """A kernel in this process, in a folder with the sample."""
 
@@ -104,7 +92,8 @@ class Run:
     def execute(self, source):
         """Run a cell; return what it prints, or raise what it raises."""
         printed = io.StringIO()
-        with chdir(self.folder), contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
             result = self.shell.run_cell(source, store_history=True)
         self.out += printed.getvalue()
         result.raise_error()
@@ -143,9 +132,3 @@ def run(tmp_path_factory):
     run.drawn = [plt.figure(number) for number in plt.get_fignums()]
     plt.close("all")
     return run
-
-
-@pytest.fixture(scope="session")
-def run_again(tmp_path_factory, run):
-    """Return a second run with the same settings."""
-    return Run(tmp_path_factory.mktemp("again")).execute_all(read_cells())

@@ -32,6 +32,14 @@ def test_rows_of_many_pairs_are_those_of_each(hw9, vae):
     assert rows[5].allclose(hw9.create_interpolates(A[5], B[5], *vae), atol=1e-6)
 
 
+def test_reconstructions_and_samples_are_shown_in_lines_of_ten(run):
+    rows = run.names["rows"].cpu()
+    assert rows[:10].equal(run.names["test_images"][:10, 0].cpu()) and len(rows) == 60
+    panels = {figure.axes[0].get_title(): figure.axes[0] for figure in run.drawn}
+    panel = panels["Images, reconstructed, sharpened; three rows of samples"]
+    assert panel.images[0].get_array().shape == (6 * 28, 10 * 28)
+
+
 def test_pairs_are_of_the_ten_digits_and_of_two_digits(hw9, sample):
     labels = sample.test.targets
     counts = collections.Counter()
@@ -96,32 +104,28 @@ def test_black_frames_are_around_the_real_images_alone(drawn):
     assert framed[:, 1:8][..., frame].max() < 0.3
 
 
-def test_columns_are_labelled_with_t(drawn):
-    axes = drawn[3]
-    steps = ["t = 1/8", "2/8", "3/8", "4/8", "5/8", "6/8", "7/8"]
-    labels = [text.get_text() for text in axes.get_xticklabels()]
-    assert labels == ["real", *steps, "real"]
-    assert np.abs(axes.get_xticks() - MIDDLES[:9]).max() <= 1
-
-
-def test_rows_are_labelled_with_their_digits(run, drawn):
+def test_columns_are_labelled_with_t_and_rows_with_their_digits(run, drawn):
     _, _, pairs, axes = drawn
+    steps = ["t = 1/8", "2/8", "3/8", "4/8", "5/8", "6/8", "7/8"]
+    columns = [text.get_text() for text in axes.get_xticklabels()]
+    assert columns == ["real", *steps, "real"]
+    assert np.abs(axes.get_xticks() - MIDDLES[:9]).max() <= 1
     digits = run.names["mnist_test"].targets.tolist()
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == [f"{digits[a]} → {digits[b]}" for a, b in pairs]
+    rows = [text.get_text() for text in axes.get_yticklabels()]
+    assert rows == [f"{digits[a]} → {digits[b]}" for a, b in pairs]
     assert np.abs(axes.get_yticks() - MIDDLES).max() <= 1
 
 
-def test_the_png_shows_the_sheet_on_white(run, drawn):
+def test_the_png_shows_the_sheet_in_black_on_white(run, drawn):
     png = run.names["plt"].imread(io.BytesIO(drawn[0]))[:, :, 0]
-    sheet = np.asarray(drawn[3].images[0].get_array())[2:-2, 2:-2]
     left, *_, right = np.flatnonzero((png < 0.1).mean(0) > 0.5)  # black frames
     top, *_, bottom = np.flatnonzero(png[:, left] < 0.1)
-    y = (np.arange(sheet.shape[0]) + 0.5) / sheet.shape[0]
-    x = (np.arange(sheet.shape[1]) + 0.5) / sheet.shape[1]
-    y = (top + y * (bottom + 1 - top)).astype(int)
-    x = (left + x * (right + 1 - left)).astype(int)
-    assert np.abs(png[y][:, x] - (1 - sheet)).max() < 0.02
+    sheet = np.asarray(drawn[3].images[0].get_array())[2:-2, 2:-2]
+    for k in range(sheet.shape[0]):  # along the diagonal
+        y = top + (bottom + 1 - top) * (k + 0.5) / sheet.shape[0]
+        x = left + (right + 1 - left) * (k % sheet.shape[1] + 0.5) / sheet.shape[1]
+        ink = sheet[k, k % sheet.shape[1]]
+        assert png[int(y), int(x)] == pytest.approx(1 - ink, abs=0.02)
     assert png.shape == (2550, 2310) and png[0].min() == png[-1].min() == 1
 
 
@@ -130,29 +134,24 @@ def test_a_caption_has_the_pairs_that_were_drawn(drawn):
 
 
 @pytest.fixture
-def draw(hw9, vae, sample, monkeypatch):
-    """Return a function that draws a figure of the sample; it returns the caption."""
-    monkeypatch.setattr(hw9.plt, "savefig", lambda png, dpi: None)  # takes a second
-    images, labels = hw9.read_split(sample.test, "cpu")
-    pairs, _ = hw9.choose_pairs(labels, 0)
+def draw(run):
+    """Return a function: the caption of a figure that this decoder drew."""
+    names = run.names
 
     def draw(decoder):
-        return hw9.draw_figure(pairs, images, labels, vae[0], decoder, "About it.")[1]
+        about = names["same_pairs"], names["test_images"], names["test_labels"]
+        figure = names["draw_figure"](*about, names["encoder"], decoder, "About it.")
+        return figure[1]
 
-    yield draw
-    hw9.plt.close("all")
-
-
-def test_a_caption_has_the_temperature_of_the_decoder_that_drew(draw, hw9, vae):
-    caption = draw(hw9.Sharpened(vae[1], 0.3))
-    assert "contrast, logits / 0.3 (4.1). About it. Random" in caption
+    return draw
 
 
-def test_a_decoder_that_is_not_sharpened_has_temperature_1(draw, vae):
-    assert "contrast, logits / 1 (4.1)" in draw(vae[1])
+def test_a_caption_has_the_temperature_of_the_decoder_that_drew(draw, run):
+    plain = run.names["plain_decoder"]
+    assert "contrast, logits / 1 (4.1). About it. Random" in draw(plain)
+    assert "contrast, logits / 0.3 (4.1)" in draw(run.names["Sharpened"](plain, 0.3))
 
 
-def test_rows_that_are_no_images_are_an_error(draw, hw9, vae):
-    hw9.nn.init.constant_(vae[1].net[0].weight, float("nan"))
+def test_rows_that_are_no_images_are_an_error(draw, run):
     with pytest.raises(ValueError, match="Restart the kernel and run all cells"):
-        draw(vae[1])
+        draw(run.names["nn"].Sequential(run.names["plain_decoder"].net[:-1]))

@@ -17,8 +17,10 @@ def test_the_plane_shows_the_walk_of_evenly_spaced_codes(hw9):
     hw9.plt.close()
     steps = np.diff(lines["the walk"], axis=0)
     assert steps.shape == (8, 2) and np.allclose(steps, steps[0], atol=1e-4)
-    assert np.allclose(np.hypot(*lines["their corners"].T), 5), "they lie in the plane"
+    assert np.allclose(lines["the walk"][0], lines["test codes of 3"][0], atol=1e-4)
+    assert np.allclose(lines["the walk"][8], lines["test codes of 8"][3], atol=1e-4)
     a, b = lines["their corners"]
+    assert np.allclose(np.hypot(*lines["their corners"].T), 5), "they lie in the plane"
     assert a[0] < b[0] and a[1] == pytest.approx(b[1], abs=1e-4)
     assert a[1] > 0, "the origin is below"
     assert circle.radius == 6 and circle.center == (0, 0)
@@ -64,29 +66,19 @@ def measure(hw9, paths, digits):
     seen = torch.tensor([list(map(int, path)) for path in paths])
     rows = torch.zeros(len(paths), 9, 28, 28)
     rows[:, :, 0, :10] = 9.0 * torch.nn.functional.one_hot(seen, 10)
+    rows[:, [0, 8]] *= 2  # the judge is surer of the ends
     judge = (lambda x: x[:, 0, 0, :10], torch.nn.Identity())
     reference = torch.cat([rows[:, 4], 2 * rows[:, 4]])[:, None]
     return hw9.measure(rows, torch.tensor([digits] * len(paths)), reference, judge)
 
 
-PATHS = {  # the judge's digits of a walk from 3 to 5; does it switch once?
-    "333355555": True,
-    "355555555": True,
-    "333333335": True,
-    "335335555": False,
-    "333855555": False,
-    "333333333": False,
-    "555555555": False,
-    "555333333": False,
-    "833355555": False,
-    "333355558": False,
-}
+ONCE = ["333355555", "355555555", "333333335"]  # from 3 to 5, as a judge sees them
+NOT_ONCE = ["335335555", "333855555", "333333333", "555555555", "833355555"]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_walks_switch_once_if_taken_for_the_first_then_the_second(hw9, path):
-    values = measure(hw9, [path, path], [3, 5])["switches once"]
-    assert values.tolist() == [PATHS[path]] * 2
+def test_walks_switch_once_if_taken_for_the_first_then_the_second(hw9):
+    values = measure(hw9, ONCE + NOT_ONCE, [3, 5])["switches once"]
+    assert values.tolist() == [True] * len(ONCE) + [False] * len(NOT_ONCE)
 
 
 def test_a_walk_within_a_digit_never_leaves_it(hw9):
@@ -101,7 +93,7 @@ def test_belief_is_that_in_the_digit_seen_over_the_inner_seven(hw9):
 
 
 def test_sharpness_half_way_is_a_share_of_the_references(hw9):
-    values = measure(hw9, list(PATHS), [3, 5])
+    values = measure(hw9, ONCE, [3, 5])
     assert values["sharpness"].item() == pytest.approx(1 / 2.5)
 
 
@@ -125,59 +117,22 @@ def test_what_is_measured_is_of_one_digit_or_of_two_and_spares_the_reference(run
     assert (digits[names["same"]][:, 0] == digits[names["same"]][:, 1]).all()
     assert (digits[names["different"]][:, 0] != digits[names["different"]][:, 1]).all()
     assert names["images"].equal(names["test_images"][::2])
+    assert names["labels"].equal(names["test_labels"][::2])
     assert names["reference"].equal(names["test_images"][1::2])
-
-
-@pytest.mark.parametrize("kind", ["within", "between"])
-def test_real_images_look_real_and_cross_fades_do_not(run, kind):
-    means = {}
-    for way, values in run.names[kind].items():
-        means[way] = {name: float(v.double().mean()) for name, v in values.items()}
-    real = means["real images"]
-    fade = means["cross-fade"]
-    assert 0 <= real["half way"] < fade["half way"]
-    assert real["half way"] < means["straight line"]["half way"]
-    assert abs(real["sharpness"] - 1) < 0.1 and fade["sharpness"] < 0.7
-    assert real["switches once"] > 0.8 and real["belief"] > 0.9
 
 
 def test_the_table_shows_each_mean_in_its_row(run, monkeypatch):
     shown = []
     monkeypatch.setitem(run.names, "display", lambda table: shown.append(table.data))
-    results = {"one digit": run.names["within"], "two digits": run.names["between"]}
-    run.names["show_table"](results)
-    head, _, *rows = shown[0].splitlines()
-    measures = list(run.names["within"]["straight line"])
-    assert [cell.strip() for cell in head.split("|")[2:-1]] == measures
-    expected = []
-    for kind, ways in results.items():
-        for way, values in ways.items():
-            numbers = [f"{value.double().mean():.2f}" for value in values.values()]
-            expected.append(f"| {kind}: {way} | {' | '.join(numbers)} |")
-    assert rows == expected
-
-
-def test_the_three_walks_are_those_of_lowest_median_and_highest_belief(run):
-    belief = run.names["between"]["straight line"]["belief"]
-    low, median, high = belief[run.names["chosen"]].tolist()
-    assert low == belief.min() and high == belief.max()
-    assert median == pytest.approx(belief.median().item(), abs=1e-3)
-
-
-def test_the_judge_is_right(run):
-    belief = run.names["ask"](run.names["judge"], run.names["test_images"])[1]
-    right = (belief.argmax(1) == run.names["test_labels"]).double().mean()
-    assert right > 0.9 and f"right on {right:.2%}" in run.out
+    run.names["show_table"]({"two digits": run.names["between"]})
+    head, _, *lines = shown[0].splitlines()
+    for line, (way, values) in zip(lines, run.names["between"].items(), strict=True):
+        means = [f"{value.double().mean():.2f}" for value in values.values()]
+        assert line == f"| two digits: {way} | {' | '.join(means)} |"
+        assert head == f"| | {' | '.join(values)} |"
 
 
 def test_the_judge_learns_on_training_images_only(run):
     kept = run.names["train_images"].reshape(-1, 784).cpu().numpy()
     seen = run.names["torch"].cat(run.trained_on["judge"]).numpy()
     assert set(map(bytes, seen)) == set(map(bytes, kept))
-
-
-def test_your_turn_shows_the_digits_asked_for(run):
-    title = run.drawn[-1].axes[0].get_title()
-    row = np.asarray(run.drawn[-1].axes[0].images[0].get_array())
-    first = run.names["test_images"][run.names["test_labels"] == 4][0, 0].cpu()
-    assert title == "Your row" and (row[:, :28] == first.numpy()).all()

@@ -5,39 +5,36 @@ import re
 import pytest
 from notebook import read_cells, run_cell
 
+CELLS = read_cells()
+
 
 def check(**changed):
     """Run the cell that checks the settings, after the cell that sets them."""
     names = {"re": re}
-    run_cell(read_cells()["Settings"], "Settings", names)
+    run_cell(CELLS["Settings"], "Settings", names)
     names.update(changed)
-    run_cell(read_cells()["Check the settings"], "Check the settings", names)
+    run_cell(CELLS["Check the settings"], "Check the settings", names)
     return names
 
 
-@pytest.mark.parametrize("netid", ["a", "abc123", "abc123_def456", "a.b-c", "x" * 64])
-def test_a_netid_passes(netid):
-    assert check(NETID=netid)["NETID"] == netid
+@pytest.mark.parametrize("netid", ["a", "abc123_def456", "a.b-c", "x" * 64, 12345])
+def test_a_netid_passes_as_text(netid):
+    assert check(NETID=netid)["NETID"] == str(netid)
 
 
-def test_a_netid_of_digits_is_taken_as_text():
-    assert check(NETID=12345)["NETID"] == "12345"
-
-
-@pytest.mark.parametrize("netid", ["", ".", "../a", "a/b", "a b", "a\n", "ü", "x" * 65])
+@pytest.mark.parametrize("netid", ["", "../a", "a/b", "a b", "a\n", "ü", "x" * 65])
 def test_what_cannot_begin_a_files_name_is_no_netid(netid):
     with pytest.raises(ValueError, match="NETID must be letters and digits"):
         check(NETID=netid)
 
 
-POSITIVE = "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "LATENT_DIM", "TEMPERATURE"
+POSITIVE = "EPOCHS BATCH_SIZE LEARNING_RATE LATENT_DIM TEMPERATURE".split()
 
 
 @pytest.mark.parametrize("name", POSITIVE)
-@pytest.mark.parametrize("value", [0, -1])
-def test_what_must_be_above_0_is_checked(name, value):
+def test_what_must_be_above_0_is_checked(name):
     with pytest.raises(ValueError, match="only SEED and CORNER_DISTANCE may be 0"):
-        check(**{name: value})
+        check(**{name: 0})
 
 
 def test_seed_and_corner_distance_may_be_0():
@@ -47,8 +44,3 @@ def test_seed_and_corner_distance_may_be_0():
 def test_an_unknown_dataset_is_an_error():
     with pytest.raises(ValueError, match="DATASET must be mnist or sample"):
         check(DATASET="MNIST")
-
-
-def test_settings_are_checked_before_anything_is_read_or_trained():
-    titles = list(read_cells())
-    assert titles[:4] == ["Begin", "Imports", "Settings", "Check the settings"]

@@ -28,42 +28,38 @@ def ink(page):
     return y.min(), x.min(), y.max(), x.max()
 
 
-def save(hw9, monkeypatch, folder, ran, figures=None, fault="", netid="abc123"):
-    """Save a submission in a folder; return its only PDF, and the text of its pages."""
-    monkeypatch.chdir(folder)
-    hw9.save_submission(netid, figures or {}, ran, fault)
-    (path,) = folder.glob("*.pdf")
-    document = pypdfium2.PdfDocument(path)
-    return document, [page.get_textpage().get_text_bounded() for page in document]
-
-
-def code_of(text):
+def code_of(pages):
     """Return the squeezed text of the pages of code, from where the index has ended."""
-    pages = ["".join(page.splitlines()[1:]) for page in text]
-    return squeeze("".join(pages)).partition("figures4.5to4.7")[2]
+    without_head = ["".join(page.splitlines()[1:]) for page in pages]
+    return squeeze("".join(without_head)).partition("figures4.5to4.7")[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def save(hw9, tmp_path, monkeypatch):
+    """Return a function that saves a submission; it returns the PDF, and its text."""
+    monkeypatch.chdir(tmp_path)
+
+    def save(ran, figures=None, fault=""):
+        hw9.save_submission("abc123", figures or {}, ran, fault)
+        (path,) = tmp_path.glob("*.pdf")
+        document = pypdfium2.PdfDocument(path)
+        return document, [page.get_textpage().get_text_bounded() for page in document]
+
+    return save
+
+
+@pytest.fixture
 def figures(run):
     """Return the two figures of a run on the sample."""
-    names = run.names
-    return {
-        "same_digit": names["same_figure"],
-        "different_digit": names["different_figure"],
-    }
+    same = run.names["same_figure"]
+    different = run.names["different_figure"]
+    return {"same_digit": same, "different_digit": different}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return the folder of `submission`."""
-    return tmp_path_factory.mktemp("submission")
-
-
-@pytest.fixture(scope="module")
-def submission(hw9, folder, figures):
+@pytest.fixture
+def submission(save, figures):
     """Return the PDF of a run, as if on MNIST, and its pages' text."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return save(hw9, monkeypatch, folder, SOURCES, figures)
+    return save(SOURCES, figures)
 
 
 def test_two_figures_then_the_code_on_us_letter(submission):
@@ -84,16 +80,11 @@ def test_figures_are_as_large_as_the_page_allows(submission):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_each_page_shows_its_figure(submission, folder, figures, number):
-    """Every pixel of it, and nothing else."""
-    (shown,) = pypdf.PdfReader(folder / "abc123_HW9.pdf").pages[number].images
-    png = Image.open(io.BytesIO(list(figures.values())[number][0]))
-    assert (np.array(png.convert("L")) == np.array(shown.image.convert("L"))).all()
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_each_page_has_its_caption(submission, figures, number):
-    caption = list(figures.values())[number][1]
+def test_each_page_shows_its_figure_and_caption(submission, tmp_path, figures, number):
+    png, caption = list(figures.values())[number]
+    (shown,) = pypdf.PdfReader(tmp_path / "abc123_HW9.pdf").pages[number].images
+    drawn = np.array(Image.open(io.BytesIO(png)).convert("L"))
+    assert (drawn == np.array(shown.image.convert("L"))).all()
     assert squeeze(caption) in squeeze(submission[1][number])
 
 
@@ -104,33 +95,22 @@ def test_a_caption_says_what_is_graded(run, name):
     assert "decoded at t = 1/8, …, 7/8, evenly spaced on the straight line" in caption
     assert "between the ends' posterior means (4.3)." in caption
     assert "VAE trained for 1 epochs on MNIST's training set only (1.3, 3.7)" in caption
-    assert (
-        "a prior mean for each label, at a distance of 5.0 from the origin" in caption
-    )
+    assert "Each label's prior mean lies 5.0 from the origin (3.3)" in caption
+    assert "codes nearer than 6.0 are moved out to there by the" in caption
     assert "Seed 0." in caption
 
 
-NAMED = {  # in captions; under the index
-    "4.3 Interpolate": "posterior means (4.3)",
-    "4.1 Raise the contrast": "logits / 0.6 (4.1)",
-    "3.7 Train": "(1.3, 3.7)",
-    "3.3 Prior": "from the origin (3.3)",
-    "4.4 Choose pairs": "Random pairs of test images (4.4)",
-    "1.1 Load MNIST": "data 1.1 to",
-    "1.3 Training and validation images": "to 1.3",
-    "2.2 Encoder": "model 2.2,",
-    "2.3 Decoder": ", 2.3",
-    "3.1 Loss, and a check of its KL": "loss 3.1",
-    "3.5 Training loop": "training 3.5",
-    "4.5 Draw a figure": "figures 4.5",
-    "4.7 Different digits": "to 4.7",
-}
-
-
-@pytest.mark.parametrize("title", NAMED)
-def test_the_numbers_of_cells_that_the_pdf_names_are_right(run, title):
-    assert title in TITLES
-    assert NAMED[title] in run.names["same_figure"][1] + run.names["PAGES"]
+def test_for_grading_and_captions_name_cells_by_their_numbers(submission):
+    words = " ".join(submission[1][2].split())
+    assert (
+        "For grading: data 1.1 to 1.3 · model 2.2, 2.3 · loss 3.1 · training" in words
+    )
+    assert "3.5, 3.7 · interpolates 4.3 · figures 4.5 to 4.7" in words
+    named = {"1.1 Load MNIST", "1.3 Training and validation images", "2.2 Encoder"}
+    named |= {"2.3 Decoder", "3.1 Loss, and a check of its KL", "3.3 Prior"}
+    named |= {"3.5 Training loop", "3.7 Train", "4.1 Raise the contrast"}
+    named |= {"4.3 Interpolate", "4.5 Draw a figure", "4.7 Different digits"}
+    assert named <= set(TITLES)
 
 
 def test_all_code_is_there_as_typed_and_in_order(submission):
@@ -138,30 +118,19 @@ def test_all_code_is_there_as_typed_and_in_order(submission):
     assert code_of(submission[1][2:]) == code
 
 
-def test_the_index_names_every_title_with_its_page(submission):
+def test_index_and_bookmarks_name_every_title_with_its_page(submission):
     index = squeeze(submission[1][2]).partition("Forgrading")[0]
-    for mark in submission[0].get_toc():
+    marks = list(submission[0].get_toc())
+    assert [mark.get_title() for mark in marks][2:] == TITLES
+    for mark in marks:
         entry = re.escape(squeeze(mark.get_title()))
         assert re.search(rf"{entry}\.*{mark.get_dest().get_index() + 1}", index), entry
 
 
-def test_bookmarks_and_title(submission):
-    titles = [mark.get_title() for mark in submission[0].get_toc()]
-    assert titles == [
-        "Same digit interpolates",
-        "Different digit interpolates",
-        *TITLES,
-    ]
-    about = submission[0].get_metadata_dict()
-    assert about["Title"] == "HW9, abc123" and about["Author"] == "abc123"
-
-
 @pytest.mark.parametrize("lines", [0, 25, 50])
-def test_no_heading_stands_alone_and_no_short_cell_is_split(
-    hw9, tmp_path, monkeypatch, lines
-):
+def test_no_heading_stands_alone_and_no_short_cell_is_split(save, lines):
     first = "\n".join(f"line_{k}" for k in range(lines))
-    _, pages = save(hw9, monkeypatch, tmp_path, [first, *SOURCES])
+    _, pages = save([first, *SOURCES])
     for page in pages:
         assert page.splitlines()[-1] not in TITLES
     pages = [squeeze(page) for page in pages]
@@ -171,29 +140,18 @@ def test_no_heading_stands_alone_and_no_short_cell_is_split(
             assert any(squeeze(code) in page for page in pages), source
 
 
-POOLS = (
-    "abc",
-    "0Oo1lI|",
-    "#$*_`\\/<>@\"'",
-    "()[]{}",
-    "éßñ",
-    "你好",
-    "🎉\u202e\x07",
-    " \t",
-)
+POOLS = ["abc", "0Oo1lI|", "#$*_`\\/<>@\"'", "()[]{}", "éßñ", "你好", "🎉\u202e\x07"]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_character_is_lost_nor_runs_off_the_page(hw9, tmp_path, monkeypatch, seed):
+def test_no_character_is_lost_nor_runs_off_the_page(save, tmp_path):
     """Each is on the pages, itself or as its escape, in code and in titles."""
-    rng = random.Random(seed)
-    cells = []
-    for k in range(12):
-        lines = [rng.choices(rng.choice(POOLS), k=rng.choice([3, 30, 200]))]
-        lines += [rng.choices("".join(POOLS), k=90) for _ in range(6)]
-        cells.append(f"# {rng.choice(POOLS)} {k}\n" + "\n".join(map("".join, lines)))
-    cells.append("x" * 5000)
-    document, _ = save(hw9, monkeypatch, tmp_path, cells)
+    rng = random.Random(0)
+    cells = ["x" * 5000]
+    for pool in POOLS:
+        lines = [rng.choices(pool, k=200)]
+        lines += [rng.choices("".join(POOLS) + " \t", k=90) for _ in range(9)]
+        cells.append(f"# {pool}\n" + "\n".join(map("".join, lines)))
+    document, _ = save(cells)
     pages = pypdf.PdfReader(tmp_path / "abc123_HW9.pdf").pages
     left = code_of([page.extract_text() for page in pages])
     for character in squeeze("".join(cell.removeprefix("# ") for cell in cells)):
@@ -207,45 +165,32 @@ def test_no_character_is_lost_nor_runs_off_the_page(hw9, tmp_path, monkeypatch, 
         assert top > 12 and left > 36 and bottom < 780 and right < 576
 
 
-def test_indents_and_blank_lines_are_kept(hw9, tmp_path, monkeypatch):
-    source = "def f():\n    if x:\n\n\t    return 1"
-    document, _ = save(hw9, monkeypatch, tmp_path, [source])
-    text = document[0].get_textpage()
-    shown = text.get_text_bounded()
-    boxes = [text.get_charbox(shown.index(word), loose=True) for word in ("def", "if")]
-    boxes.append(text.get_charbox(shown.index("return"), loose=True))
-    columns = [round((box[0] - 0.9 * 72) / (0.602 * 9)) for box in boxes]
-    assert columns == [0, 4, 8]
-    first = boxes[0][1] - boxes[1][1]
-    assert boxes[1][1] - boxes[2][1] == pytest.approx(2 * first, abs=1)
+def test_indents_and_blank_lines_are_kept(save, tmp_path):
+    save(["def f():\n    if x:\n\n\t    return 1"])
+    page = pypdf.PdfReader(tmp_path / "abc123_HW9.pdf").pages[0]
+    text = page.extract_text(extraction_mode="layout")
+    assert re.search(r"( *)def f\(\):\n+\1    if x:\n\n+\1        return 1", text), text
 
 
-def test_a_preview_says_so_in_its_name_on_its_pages_and_below(
-    hw9, tmp_path, monkeypatch, figures, capsys
-):
-    _, pages = save(hw9, monkeypatch, tmp_path, SOURCES, figures, RESTART)
+def test_a_preview_says_so_in_its_name_on_its_pages_and_below(save, figures, capsys):
+    _, pages = save(SOURCES, figures, RESTART)
     words = f"PREVIEW, do not submit: {RESTART}."
     assert capsys.readouterr().out == f"abc123_HW9_PREVIEW.pdf {words}\n"
     assert all(words in " ".join(page.split()) for page in pages)
 
 
-def test_a_preview_touches_nothing_of_a_submission(hw9, tmp_path, monkeypatch, figures):
-    save(hw9, monkeypatch, tmp_path, SOURCES, figures)
+def test_a_submission_says_so_and_leaves_its_figures(save, tmp_path, figures, capsys):
+    save(SOURCES, figures)
+    said = capsys.readouterr().out
+    assert said.startswith("abc123_HW9.pdf is ready to hand in, if abc123 is your")
+    for name, (png, _) in figures.items():
+        assert (tmp_path / "figures" / f"{name}.png").read_bytes() == png
+
+
+def test_a_preview_touches_nothing_of_a_submission(hw9, submission, tmp_path, figures):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.p*")}
     hw9.save_submission("abc123", figures, SOURCES, RESTART)
     assert before == {path: path.stat().st_mtime_ns for path in before}
-
-
-def test_a_submission_says_so_and_leaves_its_figures(
-    hw9, tmp_path, monkeypatch, figures, capsys
-):
-    save(hw9, monkeypatch, tmp_path, SOURCES, figures)
-    ready = (
-        "abc123_HW9.pdf is ready to hand in, if abc123 is your NetID (in Colab: down"
-    )
-    assert capsys.readouterr().out.startswith(ready)
-    for name, (png, _) in figures.items():
-        assert (tmp_path / "figures" / f"{name}.png").read_bytes() == png
 
 
 @pytest.fixture
@@ -258,62 +203,52 @@ def fault(hw9, vae):
     return find
 
 
-def test_restart_and_run_all_may_be_handed_in(fault):
-    assert fault(*SOURCES) == ""
+FINE = [  # cells of a student's own that change nothing
+    "# 3.11 KL annealing\nbeta = 1",
+    "preview = False\nsample = 1\nmy_figure = plt.figure()",
+    "history = None  # (not yet trained)",
+    "losses = train(other, another, train_loader, adam)",
+    "!pip install tqdm",
+    "%%bash\nls",
+]
 
 
-FINE = {  # what students do that changes nothing
-    "own numbers for titles": [
-        "# 3.11 KL annealing\nbeta = 1",
-        "# 2.3 million weights",
-    ],
-    "own names": ["preview = False\nsample = 1\nmy_figure = plt.figure()", "show = 2"],
-    "a remark with a parenthesis": ["history = None  # (not yet trained)"],
-    "own training": ["losses = train(other, another, train_loader, adam)"],
-    "commands": ["!pip install tqdm", "%matplotlib inline", "%%bash\nls"],
-}
-
-
-@pytest.mark.parametrize("what", FINE)
-def test_own_cells_do_no_harm_wherever_they_ran(fault, what):
-    assert fault(*FINE[what], *SOURCES[:20], *FINE[what], *SOURCES[20:]) == ""
+def test_restart_and_run_all_may_be_handed_in_whatever_else_ran(fault):
+    assert fault(*SOURCES) == fault(*FINE, *SOURCES[:20], *FINE, *SOURCES[20:]) == ""
 
 
 TRAIN = CELLS["Train"]
 SAME = CELLS["Same digit"]
-EDITED = {  # a cell, as a student may have changed it
-    "no title": TRAIN.partition("\n")[2],
-    "another title": TRAIN.replace("# 3.7 Train", "# my training"),
-    "with another cell": CELLS["Evaluate"] + "\n\n" + TRAIN,
-    "timed": "%%time\n" + TRAIN,
-    "captured": "%%capture\n" + TRAIN,
-    "timed on its line": TRAIN.replace("history = train", "%time history = train"),
-    "in a block": TRAIN.replace("history = train", "if True:\n    history = train"),
-    "without spaces": TRAIN.replace("history = train", "history=train"),
-}
+EDITED = [  # the cell of training, as a student may have changed it
+    TRAIN.partition("\n")[2],  # no title
+    TRAIN.replace("# 3.7 Train", "# my training"),
+    CELLS["Evaluate"] + "\n\n" + TRAIN,
+    "%%time\n" + TRAIN,
+    "%%capture\n" + TRAIN,
+    TRAIN.replace("history = train", "%time history = train"),
+    TRAIN.replace("history = train", "if True:\n    history = train"),
+    TRAIN.replace("history = train", "history=train"),
+]
 
 
-@pytest.mark.parametrize("how", EDITED)
-def test_the_cell_of_training_may_be_edited(fault, how):
-    assert TRAIN in SOURCES and EDITED[how] != TRAIN
-    assert fault(*[EDITED[how] if cell == TRAIN else cell for cell in SOURCES]) == ""
+@pytest.mark.parametrize("edited", EDITED)
+def test_the_cell_of_training_may_be_edited(fault, edited):
+    assert fault(*[edited if cell == TRAIN else cell for cell in SOURCES]) == ""
 
 
-@pytest.mark.parametrize("missing", [TRAIN, SAME, CELLS["Different digits"]])
-@pytest.mark.parametrize("instead", [[], ["%%script echo skipping\n"], ["%%timeit\n"]])
-def test_what_did_not_run_is_missed(fault, missing, instead):
-    ran = []
-    for source in SOURCES:
-        if source != missing:
-            ran.append(source)
-        elif instead:
-            ran.append(instead[0] + source)
-    assert fault(*ran) == RESTART
+@pytest.mark.parametrize("cell", [TRAIN, SAME, CELLS["Different digits"]])
+def test_what_did_not_run_or_not_as_python_is_missed(fault, cell):
+    place = SOURCES.index(cell)
+    before = SOURCES[:place]
+    after = SOURCES[place + 1 :]
+    assert fault(*before, *after) == RESTART
+    assert fault(*before, "%%script echo skipping\n" + cell, *after) == RESTART
+    assert fault(*before, "%%timeit\n" + cell, *after) == RESTART
 
 
-@pytest.mark.parametrize("again", [TRAIN, SAME, CELLS["Save the submission"]])
-def test_what_ran_twice_is_a_preview(fault, again):
-    assert fault(*SOURCES, again) == RESTART
+@pytest.mark.parametrize("cell", [TRAIN, SAME, CELLS["Save the submission"]])
+def test_what_ran_twice_is_a_preview(fault, cell):
+    assert fault(*SOURCES, cell) == RESTART
 
 
 def test_figures_drawn_before_training_are_a_preview(fault):
@@ -325,10 +260,7 @@ def test_nothing_or_another_notebook_that_ran_is_a_preview(fault):
 
 
 def test_the_sample_is_a_preview(fault):
-    assert (
-        fault(*SOURCES, dataset="sample")
-        == "made from a small sample of made-up digits"
-    )
+    assert fault(*SOURCES, dataset="sample").startswith("made from a small sample")
 
 
 def test_a_class_changed_after_training_is_a_preview(hw9, fault):
@@ -337,20 +269,13 @@ def test_a_class_changed_after_training_is_a_preview(hw9, fault):
 
 
 def test_wrapped_and_factory_made_networks_pass(hw9, fault, vae):
-    compiled = hw9.torch.compile(vae[0])
-    assert fault(*SOURCES, encoder=compiled) == ""
-    assert fault(*SOURCES, encoder=hw9.nn.DataParallel(vae[0])) == ""
-
-    def factory(latent_dim):
-        """Make an encoder."""
-
+    assert fault(*SOURCES, encoder=hw9.torch.compile(vae[0])) == ""
+    factory = lambda latent_dim: vae[0]  # noqa: E731
     factory.__module__ = "__main__"
     assert fault(*SOURCES, maker=factory) == ""
 
 
 def test_a_class_from_a_file_must_be_pasted(hw9, fault):
     imported = type("Encoder", (hw9.nn.Module,), {"__module__": "my_vae"})
-    assert (
-        fault(*SOURCES, maker=imported)
-        == "paste the code of my_vae.py into 2.2 and 2.3"
-    )
+    words = "paste the code of my_vae.py into 2.2 and 2.3"
+    assert fault(*SOURCES, maker=imported) == words
