@@ -147,7 +147,7 @@ def train_tutorial(settings):
 
 
 def train_judges(hw9):
-    """Return {name: judge}: the notebook's, and one by which nothing was chosen."""
+    """Return {name: judge}: the notebook's, and a fully connected one."""
     hw9.SEED = 0  # the same judge for all
     source = notebook.read_cells()["Train the judge"]
     notebook.run_cell(source, "Train the judge", vars(hw9))
