@@ -29,7 +29,6 @@ from walks import draw_peers, first_rows
 
 RATES = [3e-3, 1e-2]
 BCE = {"reconstruction_loss": ["bce"]}
-GAN = {"reconstruction_layer": [1], "adversarial_loss_scale": [0.1, 0.5, 0.9]}
 PEERS = {  # class (_ as in its configuration), trainer, settings: values to choose from
     "autoencoder": ("AE", "Base", {}),
     "VAE": ("VAE", "Base", BCE),
@@ -44,7 +43,6 @@ PEERS = {  # class (_ as in its configuration), trainer, settings: values to cho
         "Adversarial",
         BCE | {"reconstruction_loss_scale": [0.003, 0.03, 0.3]},
     ),
-    "VAE-GAN": ("VAEGAN", "CoupledOptimizerAdversarial", GAN),
 }
 
 
