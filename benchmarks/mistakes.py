@@ -92,7 +92,7 @@ def go_too_far(hw9, judge):
     return {
         "belief in the end's digit": belief.gather(1, digits).mean().item(),
         "belief in any": belief.amax(dim=1).mean().item(),
-        "degrees: mean": angles.mean().item(),
+        "degrees from that end: mean": angles.mean().item(),
         "largest": angles.max().item(),
     }
 

@@ -167,7 +167,11 @@ def choose(peer, hw9, judges, epochs):
     options = PEERS[peer][2]
     for rate, *values in itertools.product(RATES, *options.values()):
         settings = dict(zip(options, values, strict=True))
-        model = train_peer(peer, hw9, epochs, rate, settings)
+        try:
+            model = train_peer(peer, hw9, epochs, rate, settings)
+        except RuntimeError as problem:  # it diverged: its pixels are nan
+            print(peer, rate, settings, problem)
+            continue
         found = judge_peer(model, validation, judges)["judge"]["half way"]
         print(peer, rate, settings, found)
         if found < best:
