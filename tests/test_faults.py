@@ -3,14 +3,11 @@
 import contextlib
 import os
 import signal
-import subprocess
-import time
 
 import pypdf
 import pytest
-from conftest import Run, outside_make
+from conftest import Run
 from notebook import edit, read_cells
-from test_notebook import copy_project
 
 pytestmark = pytest.mark.faults
 CELLS = edit(read_cells(), "Save the submission", "(ran, DATASET,", '(ran, "mnist",')
@@ -86,23 +83,3 @@ def test_own_cells_with_numbers_for_titles_own_names_and_no_gradients(tmp_path):
     run.execute("torch.set_grad_enabled(True)")
     for line in ("3.11 KL annealing", "beta = 1", "%%time", "a = 3"):
         assert line in listing(run).splitlines()
-
-
-def test_make_interrupted(tmp_path):
-    """Ctrl-C: one line of ours, and no kernel left behind."""
-    copy_project(tmp_path)
-    command = ["make", "NETID=abc123", "DATASET=sample", "EPOCHS=500"]
-    given = {"cwd": tmp_path, "env": outside_make(), "start_new_session": True}
-    shown = tmp_path / "screen"
-    with shown.open("wb") as screen:
-        process = subprocess.Popen(command, stdout=screen, stderr=screen, **given)
-    while b"Epoch 2/" not in shown.read_bytes():
-        assert process.poll() is None, shown.read_text()
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
-    assert "Stopped. Nothing is lost" in shown.read_text()
-    assert "Traceback" not in shown.read_text()
-    time.sleep(1)
-    every = subprocess.run("readlink /proc/[0-9]*/cwd", shell=True, stdout=-1).stdout
-    assert str(tmp_path).encode() not in every.splitlines()

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 MIDDLES = 16.5 + 32 * np.arange(10)  # of rows and columns, in pixels of a sheet
-SHAPES = [(28, 28), (1, 28, 28), (1, 1, 28, 28)]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (1, 1, 28, 28)])
 def test_a_row_is_one_image_seven_of_evenly_spaced_codes_the_other(hw9, vae, shape):
     A = hw9.torch.rand(shape)
     B = hw9.torch.rand(shape).round()

@@ -49,15 +49,6 @@ def test_sharpness_is_the_mean_square_of_the_laplacian(hw9):
     assert hw9.sharpness(dot).item() == pytest.approx((4**2 + 4) / 26**2)
 
 
-def test_many_pairs_are_those_of_many_seeds(hw9, sample):
-    same, different = hw9.choose_many(sample.test.targets, 3, 5)
-    assert same.shape == different.shape == (30, 2)
-    for k in range(3):
-        expected = hw9.choose_pairs(sample.test.targets, 5 + k)
-        assert same[10 * k :][:10].equal(expected[0])
-        assert different[10 * k :][:10].equal(expected[1])
-
-
 def measure(hw9, paths, digits):
     """Measure walks between digits, of which a judge believes that they are `paths`.
 
@@ -79,11 +70,8 @@ NOT_ONCE = ["335335555", "333855555", "333333333", "555555555", "833355555"]
 def test_walks_switch_once_if_taken_for_the_first_then_the_second(hw9):
     values = measure(hw9, ONCE + NOT_ONCE, [3, 5])["switches once"]
     assert values.tolist() == [True] * len(ONCE) + [False] * len(NOT_ONCE)
-
-
-def test_a_walk_within_a_digit_never_leaves_it(hw9):
-    values = measure(hw9, ["333333333", "333383333", "888888888"], [3, 3])
-    assert values["switches once"].tolist() == [True, False, False]
+    within = measure(hw9, ["333333333", "333383333", "888888888"], [3, 3])
+    assert within["switches once"].tolist() == [True, False, False]
 
 
 def test_belief_is_that_in_the_digit_seen_over_the_inner_seven(hw9):

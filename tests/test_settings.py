@@ -37,10 +37,6 @@ def test_what_must_be_above_0_is_checked(name):
         check(**{name: 0})
 
 
-def test_seed_and_corner_distance_may_be_0():
-    check(SEED=0, CORNER_DISTANCE=0)
-
-
 def test_an_unknown_dataset_is_an_error():
     with pytest.raises(ValueError, match="DATASET must be mnist or sample"):
         check(DATASET="MNIST")
