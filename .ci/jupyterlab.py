@@ -22,9 +22,8 @@ SETTINGS = {
 }
 
 
-def make_folder():
-    """Return a new folder with the notebook, set to the sample, and the sample."""
-    folder = Path(tempfile.mkdtemp())
+def fill(folder):
+    """Put the notebook, set to the sample, and the sample into a folder."""
     notebook = (PROJECT / "HW9.ipynb").read_text(encoding="utf-8")
     notebook = notebook.replace(r"NETID = \"netid", r"NETID = \"abc123")
     notebook = notebook.replace(r"DATASET = \"mnist", r"DATASET = \"sample")
@@ -32,7 +31,6 @@ def make_folder():
     shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
     (folder / ".lab").mkdir()
     (folder / ".lab" / "overrides.json").write_text(json.dumps(SETTINGS))
-    return folder
 
 
 def serve(folder):
@@ -80,15 +78,18 @@ def run_all(page, address):
 
 
 SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-folder = make_folder()
-server, address = serve(folder)
 flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-with sync_playwright() as playwright:
-    chromium = shutil.which("chromium")
-    browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    fill(folder)
+    server, address = serve(folder)
     try:
-        run_all(browser.new_page(viewport={"width": 1300, "height": 1000}), address)
+        with sync_playwright() as playwright:
+            chromium = shutil.which("chromium")
+            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            page = browser.new_page(viewport={"width": 1300, "height": 1000})
+            run_all(page, address)
     finally:
         server.terminate()
-assert (folder / PDF).exists()
-shutil.rmtree(folder)
+        server.communicate()
+    assert (folder / PDF).exists()

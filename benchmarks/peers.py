@@ -169,8 +169,10 @@ def choose(peer, hw9, judges, epochs):
         settings = dict(zip(options, values, strict=True))
         try:
             model = train_peer(peer, hw9, epochs, rate, settings)
-        except RuntimeError as problem:  # it diverged: its pixels are nan
-            print(peer, rate, settings, problem)
+        except RuntimeError as problem:
+            if "should be between 0 and 1" not in str(problem):
+                raise
+            print(peer, rate, settings, "diverged: pixels are nan")
             continue
         found = judge_peer(model, validation, judges)["judge"]["half way"]
         print(peer, rate, settings, found)

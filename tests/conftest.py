@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -29,24 +28,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "faults: provokes a fault in a run of its own")
     for words in ("FigureCanvasAgg is non-interactive", "__array__ implementation"):
         config.addinivalue_line("filterwarnings", f"ignore:{words}")
-
-
-def committed(path):
-    """Return a file as committed or staged, whatever has been run here since."""
-    command = ["git", "show", f":{path}"]
-    shown = subprocess.run(command, cwd=PROJECT, capture_output=True)
-    if shown.returncode:
-        pytest.skip("not a git checkout")
-    return shown.stdout.decode()
-
-
-def outside_make():
-    """Return the environment without what a `make` above these tests has put there."""
-    environment = dict(os.environ)
-    for name in os.environ:
-        if name.startswith(("MAKE", "MFLAGS", "REQUIREMENTS", "VENV")):
-            del environment[name]
-    return environment
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,28 @@ import sys
 import nbformat
 import pypdf
 import pytest
-from conftest import committed, outside_make
 from notebook import PROJECT
 
 # A poor shell: no home, no UTF-8.
 POOR = {"HOME": "/nonexistent", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+
+
+def committed(path):
+    """Return a file as committed or staged, whatever has been run here since."""
+    command = ["git", "show", f":{path}"]
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True)
+    if shown.returncode:
+        pytest.skip("not a git checkout")
+    return shown.stdout.decode()
+
+
+def outside_make():
+    """Return the environment without what a `make` above these tests has put there."""
+    environment = dict(os.environ)
+    for name in os.environ:
+        if name.startswith(("MAKE", "MFLAGS", "REQUIREMENTS", "VENV")):
+            del environment[name]
+    return environment
 
 
 def copy_project(folder):
