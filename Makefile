@@ -1,7 +1,9 @@
 # make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf
 #                  with those of its settings: make NETID=abc123 EPOCHS=20
 # make test        run the tests; test-faults: provoke what may go wrong
-# make bench       measure training and walks (LONG=100: and train for 100 epochs)
+# make bench       measure training and walks, and print tables (LONG=100: and train for
+#                  100 epochs; CONTINUE=1: take up a run that was stopped; SAVE=1: put
+#                  results and tables into the project)
 # make peers       measure the autoencoders of a library likewise; mistakes: what goes
 #                  wrong if ..., and the exercises
 # make notebook    run HW9.ipynb in place, as it is committed
@@ -14,19 +16,21 @@ GIVEN = $(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES))))
 
 .PHONY: run test test-faults bench peers mistakes notebook lint format clean
 run: $(VENV)/ready
-	@$(BIN)/python run.py $(filter-out PYTHON VENV LONG,$(GIVEN))
+	@$(BIN)/python run.py $(filter-out PYTHON VENV,$(GIVEN))
 test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults"
 test-faults: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m faults
-bench: $(VENV)/ready-tests
-	$(BIN)/python benchmarks/bench.py $(if $(LONG),--long $(LONG))
-peers: $(VENV)/ready-benchmarks
-peers mistakes: $(VENV)/ready-tests
-	$(BIN)/python benchmarks/$@.py
-notebook: $(VENV)/ready-tests
+bench: WORDS = $(if $(LONG),--long $(LONG)) $(if $(CONTINUE),--continue)
+bench peers mistakes: $(VENV)/ready-tests
+	$(BIN)/python benchmarks/$@.py $(WORDS) $(if $(SAVE),--save)
+notebook: $(VENV)/ready
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
-	$(BIN)/python tests/tidy.py HW9.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams \
+	    --ClearMetadataPreprocessor.enabled=True \
+	    --ClearMetadataPreprocessor.preserve_cell_metadata_mask="{'tags'}" \
+	    --ClearMetadataPreprocessor.preserve_nb_metadata_mask \
+	    "[('kernelspec',), ('language_info', 'name')]" HW9.ipynb
 lint: $(VENV)/ready-tests
 	$(BIN)/ruff check --config tests/ruff.toml HW9.ipynb run.py tests benchmarks data .ci
 	$(BIN)/ruff format --check --config tests/ruff.toml run.py tests benchmarks data .ci
@@ -39,10 +43,9 @@ $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
-$(VENV)/ready-tests: tests/requirements.txt
-$(VENV)/ready-benchmarks: benchmarks/requirements.txt
-$(VENV)/ready-%: $(VENV)/ready
-	$(BIN)/pip install -q --disable-pip-version-check -r $(filter %.txt,$^)
+$(VENV)/ready-tests: $(VENV)/ready tests/requirements.txt benchmarks/requirements.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r tests/requirements.txt \
+	    -r benchmarks/requirements.txt
 	touch $@
 
 clean:

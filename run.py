@@ -5,32 +5,62 @@ names of settings alone, and their values in the environment, where no shell rea
 """
 
 import ast
+import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
+import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 PROJECT = Path(__file__).resolve().parent
 
 
-def read_setting(word, known):
-    """Return name and value of NAME=value, or of NAME in the environment."""
-    name, equals, value = word.partition("=")
-    if name not in known:
-        raise SystemExit(f"There is no setting {name}: see cell 0.3 of HW9.ipynb.")
-    value = value if equals else os.environ[name]
-    default = ast.literal_eval(known[name]["default"])
-    if isinstance(default, str):
-        return name, value
+def convert(name, value, default):
+    """Return a value as Python code, of the same type as the default, a number or text.
+
+    Any other default, as 2**7 or None, says nothing: the value is taken as typed."""
     try:
-        return name, type(default)(value)
+        default = ast.literal_eval(default)
     except ValueError:
-        raise SystemExit(
-            f"{name}={value}: it must be a number, as {default}."
-        ) from None
+        return value
+    if isinstance(default, str):
+        return json.dumps(value)
+    if not isinstance(default, int | float):
+        return value
+    try:
+        return str(type(default)(value))
+    except ValueError:
+        message = f"{name}={value}: it must be a number, as {default}."
+        raise SystemExit(message) from None
+
+
+def write_setting(word, source):
+    """Return cell 0.3 with NAME=value, or with NAME's value in the environment."""
+    name, equals, value = word.partition("=")
+    value = value if equals else os.environ[name]
+    line = re.search(rf"^{re.escape(name)} = (.*?)(  #.*)?$", source, re.MULTILINE)
+    if not line:
+        raise SystemExit(f"There is no setting {name}: see cell 0.3 of HW9.ipynb.")
+    value = convert(name, value, default=line[1])
+    return source[: line.start(1)] + value + source[line.end(1) :]
+
+
+def read_notebook(words):
+    """Return HW9.ipynb with these settings in the cell that has a line NETID = ..."""
+    if not Path("HW9.ipynb").exists():
+        raise SystemExit("HW9.ipynb is not here: give the notebook its name back.")
+    notebook = nbformat.read("HW9.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "\nNETID = " in cell.source:
+            for word in words:
+                cell.source = write_setting(word, cell.source)
+            return notebook
+    raise SystemExit("HW9.ipynb has no cell with a line NETID = ...")
 
 
 def silence_kernel():
@@ -50,18 +80,22 @@ def last_words(notebook):
 def main(words):
     """Run the notebook with these settings; end with its own error, if there is one."""
     os.chdir(PROJECT)
-    if not Path("HW9.ipynb").exists():
-        raise SystemExit("HW9.ipynb is not here: give the notebook its name back.")
-    known = papermill.inspect_notebook("HW9.ipynb")
-    settings = dict(read_setting(word, known) for word in words)
-    shown = {"stdout_file": sys.stdout, "progress_bar": False}
+    notebook = read_notebook(words)
     silence_kernel()
     try:
+        nbformat.write(notebook, "last_run.ipynb")
         ran = papermill.execute_notebook(
-            "HW9.ipynb", "last_run.ipynb", settings, **shown
+            "last_run.ipynb",
+            "last_run.ipynb",
+            kernel_name="python3",  # this environment's, whatever an editor wrote
+            language="python",
+            progress_bar=False,
+            stdout_file=sys.stdout,
         )
     except PapermillExecutionError as error:
         raise SystemExit(f"{error.ename}: {error.evalue}") from None
+    except DeadKernelError:
+        raise SystemExit("The kernel died, perhaps for want of memory.") from None
     except OSError as error:  # a folder that cannot be written, a full disk
         raise SystemExit(f"The run could not be saved in {PROJECT}: {error}") from None
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The notebook's cells for tests and benchmarks: read by title, edited, run."""
+"""The notebook's code cells, by title: to read, edit, run, or lift definitions out."""
 
 import ast
 import types
@@ -14,8 +14,9 @@ def read_cells(path=PROJECT / "HW9.ipynb"):
     cells = {}
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
-            first = cell.source.split("\n")[0]
-            cells[first.split(maxsplit=2)[2]] = cell.source
+            first = cell.source.split("\n")[0].removesuffix(" (not listed)")
+            title = first.split(maxsplit=2)[2]
+            cells[title] = cell.source
     return cells
 
 
@@ -42,16 +43,9 @@ def definitions(source):
     return "\n\n".join(kept)
 
 
-def shell():
-    """Return what stands for `get_ipython()` where there is no kernel."""
-    history = types.SimpleNamespace(input_hist_raw=[""])
-    return types.SimpleNamespace(history_manager=history)
-
-
 def define(cells):
     """Return a module of all that the cells define; nothing else of them has run."""
     module = types.ModuleType("__main__")
-    module.get_ipython = shell
     for title, source in cells.items():
         run_cell(definitions(source), title, vars(module))
     return module
