@@ -5,7 +5,7 @@
 #                  100 epochs; CONTINUE=1: take up a run that was stopped; SAVE=1: put
 #                  results and tables into the project)
 # make peers       measure the autoencoders of a library likewise; mistakes: what goes
-#                  wrong if ..., and the exercises
+#                  wrong if ..., and the exercises; choices: other settings
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 
@@ -14,7 +14,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 GIVEN = $(patsubst %=,%,$(filter %=,$(subst =,= ,$(MAKEOVERRIDES))))
 
-.PHONY: run test test-faults bench peers mistakes notebook lint format clean
+.PHONY: run test test-faults bench peers mistakes choices notebook lint format clean
 run: $(VENV)/ready
 	@$(BIN)/python run.py $(filter-out PYTHON VENV,$(GIVEN))
 test: $(VENV)/ready-tests
@@ -22,7 +22,7 @@ test: $(VENV)/ready-tests
 test-faults: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m faults
 bench: WORDS = $(if $(LONG),--long $(LONG)) $(if $(CONTINUE),--continue)
-bench peers mistakes: $(VENV)/ready-tests
+bench peers mistakes choices: $(VENV)/ready-tests
 	$(BIN)/python benchmarks/$@.py $(WORDS) $(if $(SAVE),--save)
 notebook: $(VENV)/ready
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
@@ -49,5 +49,6 @@ $(VENV)/ready-tests: $(VENV)/ready tests/requirements.txt benchmarks/requirement
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ .ci/screenshots
-	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb
+	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ benchmarks/__pycache__ \
+	    .ci/screenshots
+	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb benchmarks/unsaved.json

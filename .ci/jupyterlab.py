@@ -70,8 +70,8 @@ def run_all(page, address):
         assert page.locator(f"[data-mime-type$='jupyter.{kind}']").count() == 0
     assert output.get_by_text("it/s").count() == 0, "no bar is left"
     pictures = output.locator("img")
-    assert pictures.count() == 8, "each picture, once"
-    for name, element in (("2_figure", pictures.nth(3)), ("3_end", said)):
+    assert pictures.count() == 9, "each picture, once"
+    for name, element in (("2_figure", pictures.nth(5)), ("3_end", said)):
         element.scroll_into_view_if_needed()
         page.wait_for_timeout(500)
         page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -1,17 +1,16 @@
 """`make bench`: the tutorial recipe, a textbook VAE, and the notebook, in one run.
 
-Each training runs the notebook's own cells in a process of its own, one at a time. The
-test split is measured after each epoch, outside the time that counts. Draws
-figures/textbook.png and figures/interpolation.gif, writes benchmarks/results.json, and
-makes the tables of it (report.py). Results are saved as they come: what is found there,
-of the same code, is not measured again. `--long N` trains once more, for N epochs.
-`--quick` does it small, on the sample, and changes nothing in the project.
+Each training runs the notebook's own cells in a process of its own, one at a time; the
+test split is measured after each epoch, outside the time that counts. Prints tables.
+`--save` writes results.json, the pictures, and the tables on all pages (report.py).
+What was measured is kept in unsaved.json, where `--continue` takes up a run that was
+stopped. `--long N` trains once more, for N epochs. `--quick` does it small, on the
+sample, without whole notebooks, and changes nothing in the project.
 """
 
-import argparse
+import multiprocessing
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,160 +20,145 @@ from pathlib import Path
 
 import cells
 import report
-import torch
-from notebook import PROJECT, read_cells, run_cell
-from report import CORNERS, DIRECTIONS, NOTEBOOK, SHARPENED, TEXTBOOK, TUTORIAL
+from read_notebook import PROJECT, read_cells
+from report import CORNERS, NOTEBOOK, RADIUS, TEMPERATURE, TEXTBOOK, TUTORIAL
+from walks import decoder_for_lines, draw_pictures, measure_walks
+
+# Whole notebooks: how many at once, and for how many epochs.
+WHOLE = {
+    "whole": {"count": 1, "epochs": 8},
+    "short": {"count": 1, "epochs": 1},
+    "two at once": {"count": 2, "epochs": 1},
+}
 
 
-def plan(quick, long):
-    """Return {name: job}: trainings, then whole notebooks, `count` of them at once."""
-    jobs = {}
+def training(kind, epochs, seed):
+    """Return {title: job}, to train one VAE."""
+    job = {"kind": kind, "EPOCHS": epochs, "SEED": seed}
+    return {f"{kind}, EPOCHS={epochs}, SEED={seed}": job}
 
-    def add(kind, decoder, settings, walks=None, picture=False):
-        if quick:
-            settings |= {"DATASET": "sample", "EPOCHS": 1}
-        jobs[f"{kind}, {settings}"] = {
-            "kind": kind,
-            "edits": cells.DECODERS[decoder],
-            "settings": settings,
-            "walks": walks or {},  # {row of the table: temperature, or None: as given}
-            "picture": picture,
-        }
 
-    plain = {"CORNER_DISTANCE": 0.0}
-    both = {TEXTBOOK: 1.0, SHARPENED: None}
-    ours = {"SEED": 0, "EPOCHS": 8}
-    add(TUTORIAL, "textbook", {"EPOCHS": 10}, {TUTORIAL: 1.0})
-    # The picture shows these two: neither is saved without the other.
-    add(TEXTBOOK, "textbook", plain | {"SEED": 0}, both, picture=True)
-    add(NOTEBOOK, "this notebook", ours, {NOTEBOOK: None}, picture=True)
-    add(CORNERS, "textbook", {}, {CORNERS: None})
-    add(DIRECTIONS, "directions", {}, {DIRECTIONS: None})
-    if quick:
-        return jobs
+def plan(long):
+    """Return {title: job} of all trainings in order."""
+    # The tutorial's are spread over the run, because a machine may be slow for a while.
+    jobs = training(TUTORIAL, 10, 0)
     for seed in range(5):
-        for epochs in (1, 3, 8):
-            if (seed, epochs) != (0, 8):  # that is above
-                add(NOTEBOOK, "this notebook", {"SEED": seed, "EPOCHS": epochs})
-        if seed > 0:
-            add(TEXTBOOK, "textbook", plain | {"SEED": seed})
-    jobs["whole"] = {"settings": {}, "count": 1}
-    jobs["short"] = {"settings": {"EPOCHS": 1}, "count": 1}
-    jobs["two at once"] = {"settings": {"EPOCHS": 1}, "count": 2}
+        jobs |= training(TEXTBOOK, 8, seed)
+        jobs |= training(NOTEBOOK, 8, seed)
+    jobs |= training(TUTORIAL, 10, 1)
+    for seed in range(5):
+        jobs |= training(NOTEBOOK, 1, seed)
+        jobs |= training(NOTEBOOK, 3, seed)
     if long:
-        add(NOTEBOOK, "this notebook", {"EPOCHS": long})
-    return jobs
+        jobs |= training(NOTEBOOK, long, 0)
+    return jobs | training(TUTORIAL, 10, 2)
 
 
-def train(job):
-    """Train in this process; return curve, seconds, memory, and what walks measure."""
-    from walks import animate, first_rows
-
+def train(job, small):
+    """Train a VAE as the job says, with the settings of a small run; return it."""
+    settings = {"EPOCHS": job["EPOCHS"], "SEED": job["SEED"]} | small
     if job["kind"] == TUTORIAL:
-        hw9 = cells.train_tutorial(job["settings"])
-    else:
-        hw9 = cells.train_notebook(cells.edited(job["edits"]), job["settings"])
-    result = {"kind": job["kind"], "curve": hw9.history, "seconds": hw9.seconds}
-    result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if job["walks"]:
+        return cells.train_tutorial(settings)
+    if job["kind"] == TEXTBOOK:
+        settings["CORNER_DISTANCE"] = 0.0
+    return cells.train_notebook(read_cells(), settings)
+
+
+def make_decoders(hw9, kind):
+    """Return {row of the table: decoder} of a VAE."""
+    plain = hw9.plain_decoder
+    for_lines = decoder_for_lines(hw9, hw9.encoder, plain)
+    if kind == TUTORIAL:
+        return {TUTORIAL: plain, f"{TUTORIAL}, for lines": for_lines}
+    if kind == TEXTBOOK:
+        crisp = hw9.LineDecoder(plain, 0.0, hw9.TEMPERATURE)
+        return {TEXTBOOK: plain, TEMPERATURE: crisp, RADIUS: for_lines}
+    return {CORNERS: for_lines}
+
+
+def train_and_measure(job, small):
+    """Train in this process; return loss, seconds, memory, and what judges say."""
+    hw9 = train(job, small)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = job | hw9.history[-1]
+    result["seconds"] = hw9.train_loader.seconds
+    result["memory"] = kilobytes / 1e6
+    if job["EPOCHS"] in (8, 10):
         judges = cells.train_judges(hw9)
-        result["walks"] = {}
-        for row, temperature in job["walks"].items():
-            temperature = temperature or hw9.TEMPERATURE
-            result["walks"][row] = cells.measure_walks(hw9, judges, temperature)
-    if job["picture"]:
-        result["rows"] = first_rows(hw9, 3, hw9.TEMPERATURE).numpy()
-    if job["picture"] and job["kind"] == NOTEBOOK:
-        animate(hw9, "interpolation.gif")
+        decoders = make_decoders(hw9, job["kind"])
+        elbo = result["-ELBO"]
+        times = 20 if small else 250  # ten pairs each
+        walks = measure_walks(hw9, judges, hw9.encoder, decoders, elbo, times)
+        result["walks"] = walks
     return result
 
 
-def make_folder(folder):
-    """Let the notebook find the project's data in a folder; return it."""
-    (folder / "data").mkdir(parents=True)
-    for part in ("MNIST", "sample"):
-        (PROJECT / "data" / part).mkdir(exist_ok=True)
-        (folder / "data" / part).symlink_to(PROJECT / "data" / part)
-    return folder
+def do_apart(job, small):
+    """Do what `train_and_measure` does in a process of its own."""
+    new = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    with ProcessPoolExecutor(1, mp_context=new) as process:
+        return process.submit(train_and_measure, job, small).result()
 
 
-def train_apart(job, folder):
-    """Train in a process of its own, in a folder; return what `train` returns."""
-    with ProcessPoolExecutor(1, initializer=os.chdir, initargs=[folder]) as process:
-        return process.submit(train, job).result()
-
-
-def run_whole(job, folder):
-    """Run whole notebooks at once, each in a new folder.
+def run_whole(count, epochs):
+    """Run whole notebooks at once, each in a new folder with the project's data.
 
     Returns the seconds until all have ended, and until a PDF was there."""
-    command = [sys.executable, "-m", "papermill", str(PROJECT / "HW9.ipynb")]
-    command += ["out.ipynb", "--no-progress-bar"]
-    for name, value in job["settings"].items():
-        command += ["-p", name, str(value)]
-    folder = Path(tempfile.mkdtemp(dir=folder))
-    start = time.perf_counter()
+    command = [sys.executable, "-m", "papermill", PROJECT / "HW9.ipynb", "out.ipynb"]
+    command += ["-p", "EPOCHS", f"{epochs}"]
+    folder = Path(tempfile.mkdtemp())
+    start = time.time()
     runs = []
-    for k in range(job["count"]):
-        if k > 0:
-            time.sleep(5)  # of two begun at once, one was seen to wait
-        runs.append(subprocess.Popen(command, cwd=make_folder(folder / f"{k}")))
-    pdf = None
-    while any(run.poll() is None for run in runs):
-        if pdf is None and list(folder.glob("*/*_HW9.pdf")):
-            pdf = time.perf_counter() - start
-        time.sleep(0.1)
-    seconds = time.perf_counter() - start
-    if pdf is None or any(run.returncode for run in runs):
+    for k in range(count):
+        time.sleep(5 * k)  # of two begun at once, one was seen to wait
+        own = folder / f"{k}"
+        own.mkdir()
+        (own / "data").symlink_to(PROJECT / "data")
+        runs.append(subprocess.Popen(command, cwd=own))
+    if sum(run.wait() for run in runs) != 0:
         raise RuntimeError("A whole notebook failed.")
-    return {"seconds": seconds, "pdf": pdf}
+    seconds = time.time() - start
+    written = min(pdf.stat().st_mtime for pdf in folder.glob("*/*.pdf"))
+    return {"seconds": seconds, "pdf": written - start}
 
 
-def draw_walks(rows, folder, figures):
-    """Draw textbook.png of {kind: rows}; put it and the GIF from folder in figures."""
-    from walks import draw_pairs
-
-    kinds = {kind: torch.from_numpy(rows[kind]) for kind in (TEXTBOOK, NOTEBOOK)}
-    draw_pairs(kinds, figures / "textbook.png")
-    shutil.copy(folder / "interpolation.gif", figures)
-
-
-def bench(quick, long):
-    """Return {name: result}; unless quick, save them, and measure what is missing."""
-    results = {} if quick else report.read_saved("results", cells.ALL)
-    rows = {}
-    run_cell(read_cells()["Imports"], "Imports", {})  # once, for all processes
-    with tempfile.TemporaryDirectory() as name:
-        folder = make_folder(Path(name))
-        for key, job in plan(quick, long).items():
-            if key in results:
-                continue
-            print(f"\n{key}", flush=True)
-            measure = run_whole if "count" in job else train_apart
-            result = measure(job, folder)
-            results[key] = result
-            if "rows" in result:
-                rows[result["kind"]] = result.pop("rows")
-                if len(rows) < 2:
-                    continue  # the picture needs both: save both, or none
-                figures = Path(name, "data") if quick else PROJECT / "figures"
-                draw_walks(rows, folder, figures)
-            if not quick:
-                report.save("results", cells.ALL, results)
-    return results
+def draw(jobs, small, folder):
+    """Train the two VAEs of seed 0 once more, and draw their walks into a folder."""
+    textbook = train(jobs[f"{TEXTBOOK}, EPOCHS=8, SEED=0"], small)
+    ours = train(jobs[f"{NOTEBOOK}, EPOCHS=8, SEED=0"], small)
+    cells.train_judges(ours)
+    encoders = {TEXTBOOK: textbook.encoder, NOTEBOOK: ours.encoder}
+    decoders = {
+        TEXTBOOK: make_decoders(textbook, TEXTBOOK)[TEMPERATURE],
+        NOTEBOOK: make_decoders(ours, NOTEBOOK)[CORNERS],
+    }
+    draw_pictures(ours, encoders, decoders, folder)
 
 
 def main():
     """Measure and report, as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small; changes nothing")
+    parser = report.make_parser(__doc__)
     parser.add_argument("--long", type=int, metavar="N", help="train for N epochs, too")
+    parser.add_argument("--continue", action="store_true", dest="go_on", help="a run")
     given = parser.parse_args()
-    results = bench(given.quick, given.long)
-    if given.quick:
-        report.show(report.bench_tables(results, report.machine()))
-    else:
-        report.main()
+    os.chdir(PROJECT)
+    small = report.small(given)
+    results = report.read_unsaved() if given.go_on else {}
+    jobs = plan(given.long)
+    for title in [*jobs, *WHOLE]:
+        seed = jobs.get(title, {}).get("SEED")
+        if title in results or (small and seed != 0):
+            continue
+        print(f"\n{title}", flush=True)
+        if title in WHOLE:
+            results[title] = run_whole(**WHOLE[title])
+        else:
+            results[title] = do_apart(jobs[title], small)
+        if not small:
+            report.save("unsaved", results)
+    if given.quick or given.save:
+        draw(jobs, small, report.figures(given))
+    report.publish("results", results, given)
 
 
 if __name__ == "__main__":

@@ -1,49 +1,68 @@
 """`make peers`: the autoencoders of a library, judged as the notebook judges its own.
 
-Classes and trainers are those of pythae (Chadebec et al. 2022); networks (the decoder's
-first layer a textbook one), images, epochs, optimizer and schedule are the notebook's.
-Rate and weight are chosen on the validation part, after three epochs, by the Fréchet
-distance half way between two digits. Writes benchmarks/peers.json. `--quick` does it
-small, on the sample, and changes nothing.
+Classes and trainers are those of pythae (Chadebec et al. 2022); networks, images,
+epochs, optimizer, and schedule are the notebook's. Rate and weight are chosen on the
+validation images, after three epochs, by the Fréchet distance half way between two
+digits. Each peer is decoded plainly, and for lines. Prints a table. `--save` writes
+benchmarks/peers.json, a picture, and the table on its page. `--quick` does it small, on
+the sample, and changes nothing in the project.
 """
 
 import itertools
 import logging
 import os
-import sys
-from pathlib import Path
-from types import SimpleNamespace
+import re
+import tempfile
 
 import cells
 import report
 import torch
-from notebook import PROJECT, read_cells
 from pythae import models, trainers
 from pythae.data.datasets import BaseDataset
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers.training_callbacks import TrainingCallback
+from read_notebook import PROJECT, read_cells
+from report import NOTEBOOK
 from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
-from walks import draw_peers, first_rows
+from walks import decoder_for_lines, draw_peers, measure_walks
 
 RATES = [3e-3, 1e-2]
-BCE = {"reconstruction_loss": ["bce"]}
-PEERS = {  # class (_ as in its configuration), trainer, settings: values to choose from
-    "autoencoder": ("AE", "Base", {}),
-    "VAE": ("VAE", "Base", BCE),
-    "β-VAE": ("BetaVAE", "Base", BCE | {"beta": [0.5]}),
-    "VampPrior": ("VAMP", "Base", BCE | {"number_components": [50, 100]}),
-    "hyperspherical": ("SVAE", "Base", BCE),
-    "WAE-MMD": ("WAE_MMD_", "Base", {"reg_weight": [1, 10, 100]}),
-    "InfoVAE": ("INFOVAE_MMD_", "Base", BCE | {"lbd": [10, 100, 1000]}),
-    "RAE-L2": ("RAE_L2_", "CoupledOptimizer", {"embedding_weight": [1e-3, 1e-2, 0.1]}),
+BCE = {"reconstruction_loss": "bce"}
+# Class (_ as in its configuration), trainer, settings; a weight, and its values.
+PEERS = {
+    "autoencoder": ("AE", "Base", {}, None, [None]),
+    "VAE": ("VAE", "Base", BCE, None, [None]),
+    "β-VAE": ("BetaVAE", "Base", BCE, "beta", [0.5]),
+    "VampPrior": ("VAMP", "Base", BCE, "number_components", [50, 100]),
+    "hyperspherical": ("SVAE", "Base", BCE, None, [None]),
+    "WAE-MMD": ("WAE_MMD_", "Base", {}, "reg_weight", [1, 10, 100]),
+    "InfoVAE": ("INFOVAE_MMD_", "Base", BCE, "lbd", [10, 100, 1000]),
+    "RAE-L2": (
+        "RAE_L2_",
+        "CoupledOptimizer",
+        {},
+        "embedding_weight",
+        [0.001, 0.01, 0.1],
+    ),
     "adversarial AE": (
         "Adversarial_AE_",
         "Adversarial",
-        BCE | {"reconstruction_loss_scale": [0.003, 0.03, 0.3]},
+        BCE,
+        "reconstruction_loss_scale",
+        [0.003, 0.03, 0.3],
     ),
 }
+# What each trainer calls its optimizers: its fields begin with these words.
+OPTIMIZERS = {
+    "Base": [""],
+    "CoupledOptimizer": ["encoder_", "decoder_"],
+    "Adversarial": ["autoencoder_", "discriminator_"],
+}
+# What the library says if the weights are no numbers any more.
+DIVERGED = re.compile("should be between 0 and 1|NaN detected")
 
 
 class LibraryEncoder(BaseEncoder):
@@ -57,8 +76,9 @@ class LibraryEncoder(BaseEncoder):
     def forward(self, x, **_):
         """Return all that any of the library's models asks for."""
         mu, logvar = self.network(x)
-        sphere = {"log_concentration": logvar[:, :1]}
-        return ModelOutput(embedding=mu, log_covariance=logvar, **sphere)
+        return ModelOutput(
+            embedding=mu, log_covariance=logvar, log_concentration=logvar[:, :1]
+        )
 
 
 class LibraryDecoder(BaseDecoder):
@@ -85,167 +105,148 @@ class PeerEncoder(nn.Module):
     def forward(self, x):
         """Return codes, on the sphere if the model's are, and nothing more."""
         mu = self.model.encoder(x).embedding
-        return normalize(mu) if isinstance(self.model, models.SVAE) else mu, None
+        if isinstance(self.model, models.SVAE):
+            mu = normalize(mu)
+        return mu, None
 
 
-class PeerDecoder(nn.Module):
-    """A peer's decoder as the notebook wants it."""
+class Schedules(TrainingCallback):
+    """The notebook's schedule, at each step; the library's own: once an epoch."""
 
-    def __init__(self, model, bent):
-        """Take a trained model; bent: bend lines of codes onto the sphere."""
-        super().__init__()
-        self.model = model
-        self.bent = bent
+    def __init__(self, trainer, one_cycle, steps):
+        """Take a trainer, which will make its optimizers when training begins."""
+        self.trainer = trainer
+        self.one_cycle = one_cycle
+        self.steps = steps
+        self.schedules = []
 
-    def forward(self, z):
-        """Return images (B, 1, 28, 28)."""
-        return self.model.decoder(normalize(z) if self.bent else z).reconstruction
+    def on_train_begin(self, training_config, **_):
+        """Make a schedule for each optimizer."""
+        for part in vars(self.trainer).values():
+            if isinstance(part, torch.optim.Optimizer):
+                self.schedules.append(self.one_cycle(part, self.steps))
 
-
-def configure(trainer, epochs, seed, rate):
-    """Return a trainer's configuration, AdamW for each part that has an optimizer."""
-    config = getattr(trainers, trainer + "TrainerConfig")
-    config = config("data", num_epochs=epochs, seed=seed)
-    recipe = {"learning_rate": rate, "optimizer_cls": "AdamW"}
-    recipe["optimizer_params"] = {"betas": (0.85, 0.9), "fused": True}
-    for field, (end, value) in itertools.product(vars(config).copy(), recipe.items()):
-        if field.endswith(end):
-            setattr(config, field, value)
-    return config
-
-
-def train_peer(peer, hw9, epochs, rate, settings):
-    """Make a peer, train it as the library does, and return it."""
-    kind, trainer, _ = PEERS[peer]
-    loader = hw9.train_loader
-    torch.manual_seed(hw9.SEED)
-    shape = {"input_dim": (1, 28, 28), "latent_dim": hw9.LATENT_DIM}
-    encoder = LibraryEncoder(hw9.Encoder(hw9.LATENT_DIM))
-    decoder = LibraryDecoder(hw9.Decoder(hw9.LATENT_DIM))
-    config = getattr(models, kind + "Config")(**settings, **shape)
-    model = getattr(models, kind.strip("_"))(config, encoder, decoder)
-    data = BaseDataset(hw9.train_images, hw9.train_labels)
-    config = configure(trainer, epochs, hw9.SEED, rate)
-    run = getattr(trainers, trainer + "Trainer")(model, data, None, config)
-    run.train_loader = DataLoader(data, batch_size=None, sampler=loader.sampler)
-    run.training_dir = ""
-    get_ready = run.prepare_training
-    step = run._optimizers_step
-    schedules = []
-
-    def prepare_training():
-        get_ready()
-        for name, value in vars(run).items():
-            if name.endswith("optimizer"):
-                schedules.append(hw9.one_cycle(value, epochs * len(loader)))
-
-    def step_both(output):
-        step(output)
-        for schedule in schedules:  # at each step; the library's own: once an epoch
+    def on_train_step_end(self, training_config, **_):
+        """Step."""
+        for schedule in self.schedules:
             schedule.step()
 
-    run.prepare_training = prepare_training
-    run._optimizers_step = step_both
-    run._set_output_dir = run.save_model = lambda *_, **__: None
-    run.train()
-    return model.eval()
+
+def train_peer(peer, hw9, epochs, rate, weight):
+    """Train a peer as the library does; return its encoder and its model."""
+    kind, trainer, settings, name, _ = PEERS[peer]
+    if name:
+        settings = settings | {name: weight}
+    torch.manual_seed(hw9.SEED)
+    config = getattr(models, f"{kind}Config")(
+        input_dim=(1, 28, 28), latent_dim=hw9.LATENT_DIM, **settings
+    )
+    encoder = LibraryEncoder(hw9.Encoder(hw9.LATENT_DIM))
+    decoder = LibraryDecoder(hw9.Decoder(hw9.LATENT_DIM))
+    model = getattr(models, kind.strip("_"))(config, encoder, decoder)
+    data = BaseDataset(hw9.train_images, hw9.train_labels)
+    recipe = {"num_epochs": epochs, "seed": hw9.SEED}
+    for part in OPTIMIZERS[trainer]:
+        recipe[f"{part}learning_rate"] = rate
+        recipe[f"{part}optimizer_cls"] = "AdamW"
+        recipe[f"{part}optimizer_params"] = {"betas": (0.85, 0.9), "fused": True}
+    with tempfile.TemporaryDirectory() as folder:  # the library saves what it trains
+        config = getattr(trainers, f"{trainer}TrainerConfig")(folder, **recipe)
+        run = getattr(trainers, f"{trainer}Trainer")(model, data, None, config, [])
+        # The notebook's sampler makes batches.
+        sampler = hw9.train_loader.loader.sampler
+        run.train_loader = DataLoader(data, batch_size=None, sampler=sampler)
+        steps = epochs * len(run.train_loader)
+        run.callbacks.append(Schedules(run, hw9.one_cycle, steps))
+        run.train()
+    return PeerEncoder(model), model.eval()
 
 
-def judge_peer(model, hw9, judges, temperature=1.0, bent=False):
-    """Return what judges say of lines between codes, or of lines bent onto a sphere."""
-    hw9.encoder = PeerEncoder(model)
-    hw9.plain_decoder = PeerDecoder(model, bent)
-    return cells.measure_walks(hw9, judges, temperature)
-
-
-def choose(peer, hw9, judges, epochs):
-    """Return the rate and settings with which a peer does best on validation."""
+def half_way(hw9, encoder, decoder, judge):
+    """Return the Fréchet distance half way between two digits of validation images."""
+    images = hw9.val_images
     labels = hw9.all_train_labels[-hw9.held_out :]
-    split = {"test_images": hw9.val_images, "test_labels": labels}
-    validation = SimpleNamespace(**vars(hw9) | split)
+    pairs = hw9.choose_pairs(labels.cpu(), 0, 100)[1]
+    walks = hw9.make_walks(pairs, images, encoder, {"plain": decoder})
+    found = hw9.measure(walks["plain"], labels[pairs], images, judge)
+    return float(found["half way"])
+
+
+def choose(peer, options, hw9, judge, epochs):
+    """Return the rate and the weight with which a peer does best on validation."""
     best = float("inf")
-    options = PEERS[peer][2]
-    for rate, *values in itertools.product(RATES, *options.values()):
-        settings = dict(zip(options, values, strict=True))
+    for rate, weight in options:
         try:
-            model = train_peer(peer, hw9, epochs, rate, settings)
-        except RuntimeError as problem:
-            if "should be between 0 and 1" not in str(problem):
+            encoder, model = train_peer(peer, hw9, epochs, rate, weight)
+        except (ArithmeticError, RuntimeError) as problem:
+            if not DIVERGED.search(str(problem)):
                 raise
-            print(peer, rate, settings, "diverged: pixels are nan")
+            print(peer, rate, weight, "diverged")
             continue
-        found = judge_peer(model, validation, judges)["judge"]["half way"]
-        print(peer, rate, settings, found)
+        found = half_way(hw9, encoder, model.decoder.network, judge)
+        print(peer, rate, weight, found)
         if found < best:
             best = found
-            chosen = rate, settings
+            chosen = rate, weight
     return chosen
 
 
+@torch.no_grad()
 def bound(model, images):
     """Return a peer's own −ELBO, or None if it has no KL."""
-    total = 0
-    with torch.no_grad():
-        for x in images.split(1000):
-            terms = model({"data": x})
-            if "reg_loss" not in terms:
-                return None
-            total += (terms.recon_loss + terms.reg_loss).item() * len(x)
+    total = 0.0
+    for x in images.split(1000):
+        terms = model({"data": x})
+        if "reg_loss" not in terms:
+            return None
+        total += float(terms.recon_loss + terms.reg_loss) * len(x)
     return total / len(images)
 
 
-def run_peer(peer, hw9, judges, trial):
-    """Return {name: results} of a peer; two have a second way to decode a line."""
-    rate, settings = choose(peer, hw9, judges, trial)
-    chosen = {"rate": rate}
-    for name, values in PEERS[peer][2].items():
-        if len(values) > 1:
-            chosen[name] = settings[name]
-    model = train_peer(peer, hw9, hw9.EPOCHS, rate, settings)
-    nats = bound(model, hw9.test_images)
-    ways = {peer: {}}
-    if peer == "VAE":
-        ways["VAE, temperature"] = {"temperature": hw9.TEMPERATURE}
-    if peer == "hyperspherical":
-        ways["hyperspherical, bent"] = {"bent": True}
-    results = {}
-    for name, way in ways.items():
-        results[name] = {
-            "-ELBO": nats,
-            "chosen": chosen,
-            "walks": judge_peer(model, hw9, judges, **way),
-            "pixels": first_rows(hw9, 5, way.get("temperature", 1.0)),
-        }
-    return results
-
-
-def main(quick):
-    """Train and judge all, and report; quick: print only."""
+def main():
+    """Train and judge all, and report, as the command line says."""
+    given = report.make_parser(__doc__).parse_args()
     os.chdir(PROJECT)
     logging.disable(logging.INFO)
-    small = {"DATASET": "sample", "EPOCHS": 1} if quick else {}
-    hw9 = cells.begin(
-        cells.edited(cells.DECODERS["textbook"]), small | {"CORNER_DISTANCE": 0.0}
-    )
+    small = report.small(given)
+    times = 20 if small else 250  # ten pairs each
+    hw9 = cells.train_notebook(read_cells(), small)
+    # For choosing; that trained with test images in their place.
+    hw9.val_images = hw9.all_train_images[-hw9.held_out :]
     judges = cells.train_judges(hw9)
-    results = {}
+    chosen = []
+    encoders = {}
+    decoders = {}
+    bounds = {}
     for peer in PEERS:
-        results |= run_peer(peer, hw9, judges, 1 if quick else 3)
-    ours = cells.train_notebook(read_cells(), small)
-    results[report.NOTEBOOK] = {
-        "-ELBO": ours.history[-1]["-ELBO"],
-        "chosen": {},
-        "walks": cells.measure_walks(ours, judges, ours.TEMPERATURE),
-        "pixels": first_rows(ours, 5, ours.TEMPERATURE),
-    }
-    pixels = {name: result.pop("pixels") for name, result in results.items()}
-    if quick:
-        report.show(report.peers_tables(results, report.machine()))
-    else:
-        draw_peers(pixels, Path("figures", "peers.png"))
-        report.save("peers", cells.ALL, results)
-        report.main()
+        options = list(itertools.product(RATES, PEERS[peer][4]))
+        if small:
+            options = options[-1:]
+        rate, weight = choose(peer, options, hw9, judges["judge"], min(3, hw9.EPOCHS))
+        chosen.append(f"{peer}: rate {rate}")
+        if weight:
+            chosen[-1] += f", {PEERS[peer][3]} {weight}"
+        encoder, model = train_peer(peer, hw9, hw9.EPOCHS, rate, weight)
+        plain = model.decoder.network
+        for_lines = decoder_for_lines(hw9, encoder, plain)
+        encoders[peer] = encoder
+        decoders[peer] = {peer: plain, f"{peer}, for lines": for_lines}
+        bounds[peer] = bound(model, hw9.test_images)
+    decoder = decoder_for_lines(hw9, hw9.encoder, hw9.plain_decoder)
+    encoders[NOTEBOOK] = hw9.encoder
+    decoders[NOTEBOOK] = {NOTEBOOK: decoder}
+    bounds[NOTEBOOK] = hw9.history[-1]["-ELBO"]
+    pairs = hw9.choose_pairs(hw9.test_labels.cpu(), 0)[1][:5]
+    walks = []
+    drawn = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, {})
+    for name, encoder in encoders.items():
+        ways = decoders[name]
+        walks += measure_walks(hw9, judges, encoder, ways, bounds[name], times)
+        drawn |= hw9.make_walks(pairs, hw9.test_images, encoder, ways)
+    if given.quick or given.save:
+        draw_peers(drawn, report.figures(given) / "peers.png")
+    report.publish("peers", {"walks": walks, "chosen": chosen}, given)
 
 
 if __name__ == "__main__":
-    main("--quick" in sys.argv)
+    main()

@@ -1,36 +1,40 @@
 """`python benchmarks/report.py`: make every table of what was measured.
 
-Reads results.json, peers.json, and mistakes.json, which the scripts beside this one
-write, and sweep.json; puts tables between the marks <!-- name --> and <!-- end --> of
-READMEs, NOTES, and the notebook's text. Says if the notebook's code has changed since.
+Reads results.json and the like, which the scripts beside this one write; puts tables
+between the marks <!-- name --> and <!-- end --> of READMEs, NOTES, and the notebook's
+text. Says which of the notebook's cells have changed since.
 """
 
+import argparse
 import json
 import os
 import platform
 import re
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from statistics import mean, median
 
 import nbformat
+import pandas
 from cells import checksums
-from notebook import PROJECT
+from read_notebook import PROJECT
 
 FOLDER = PROJECT / "benchmarks"
+REAL = "real images"
+FADE = "cross-fade"
 TUTORIAL = "tutorial recipe"
 TEXTBOOK = "textbook VAE"
-SHARPENED = "+ temperature"
-CORNERS = "+ corners"
 NOTEBOOK = "this notebook"
-DIRECTIONS = "directions"
-ROWS = [TUTORIAL, TEXTBOOK, SHARPENED, CORNERS, NOTEBOOK, DIRECTIONS]
+TEMPERATURE = "+ temperature"
+RADIUS = "+ radius"
+CORNERS = "+ corners (this notebook)"
+ELBO = "−ELBO (T = 1)"
 # Of walks between two digits and, after "within: ", between two images of one.
 MEASURES = [
+    "-ELBO",
     "half way",
     "switches once",
     "one of the two",
-    "belief",
     "sharpness",
     "longest step",
     "within: half way",
@@ -41,199 +45,156 @@ MEASURES = [
 ]
 
 
-def markdown(lines):
-    """Return a Markdown table of lines of texts, the first its head."""
-    texts = []
-    for line in lines:
-        texts.append("| " + " | ".join(line) + " |")
-    texts.insert(1, "|---" + "|---:" * (len(lines[0]) - 1) + "|")
-    return "\n".join(texts)
+def markdown(table):
+    """Return a DataFrame of texts as a Markdown table."""
+    aligned = ["left"] + ["right"] * len(table.columns)
+    return table.to_markdown(disable_numparse=True, colalign=aligned)
 
 
 def number(value):
-    """Return a number as a table shows it; nothing for None."""
-    if value is None:
-        return ""
+    """Return a number as a table shows it."""
     return f"{value:.1f}" if abs(value) > 5 else f"{value:.2f}"
 
 
-def turned(lines):
-    """Return lines whose first is made of the first of each of these, and so on."""
-    return [list(column) for column in zip(*lines, strict=True)]
+def mean(values):
+    """Return the mean of a column as a text."""
+    return number(values.mean())
 
 
-def last(runs, term):
-    """Return a term of the loss on the test split after the last epoch of each run."""
-    return [run["curve"][-1][term] for run in runs]
+def spread(values):
+    """Return the range of a column as a text."""
+    return f"{number(values.min())} to {number(values.max())}"
 
 
-def spread(values, digits):
-    """Return the range of several values in words."""
-    if len(values) == 1:
-        return "–"
-    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+def mean_and_range(values):
+    """Return the mean of a measure over seeds as a text; of the two main ones, more."""
+    if values.name in ("half way", "switches once") and values.round(3).nunique() > 1:
+        return f"{mean(values)} ({spread(values)})"
+    return mean(values)
 
 
-def find_tutorial(results):
-    """Return the result of the tutorial recipe, whose seconds are T."""
-    for result in results.values():
-        if result.get("kind") == TUTORIAL:
-            return result
+def walks_table(records):
+    """Return a DataFrame of texts of walks: means over seeds, a row for each way.
+
+    They are of the notebook's judge and, after "/" if that differs, of the second."""
+    frame = pandas.DataFrame(records)
+    texts = (
+        frame.groupby(["judge", "row"])[MEASURES].agg(mean_and_range).replace("nan", "")
+    )
+    first = texts.loc["judge"]
+    second = texts.loc["second judge"]
+    both = first.where(first == second, first + " / " + second)
+    rows = dict.fromkeys([REAL, FADE, *frame["row"]])
+    return both.loc[list(rows)].rename_axis("").rename(columns={"-ELBO": ELBO})
 
 
-def group_runs(results):
-    """Return {(kind, epochs): runs} of trainings."""
-    groups = {}
-    for result in results.values():
-        if "curve" in result:
-            key = result["kind"], len(result["curve"])
-            groups.setdefault(key, []).append(result)
-    return groups
+def share_of_T(share):
+    """Return a multiple or a part of T as a text."""
+    return f"{share:.1f} T" if share > 0.5 else f"T/{1 / share:.1f}"
 
 
-def training_table(results):
+def loss_table(groups):
+    """Return a DataFrame of texts on the losses of grouped trainings."""
+    table = groups["-ELBO"].agg(["size", mean, spread])
+    table.columns = ["runs", "−ELBO: mean", "range"]
+    return table
+
+
+def training_table(groups, T):
     """Return a table of trainings: loss on the test split, time, and memory."""
-    tutorial = find_tutorial(results)
-    goal = tutorial["curve"][-1]["-ELBO"]
-    head = ["", "runs", "−ELBO: mean", "range", "seconds: median", "of T"]
-    lines = [[*head, f"seconds to {goal:.2f}", "memory, GB"]]
-    for (kind, epochs), runs in group_runs(results).items():
-        seconds = median(run["seconds"][-1] for run in runs)
-        share = seconds / tutorial["seconds"][-1]
-        reached = "–"
-        for epoch in reversed(range(epochs)):
-            if mean(run["curve"][epoch]["-ELBO"] for run in runs) <= goal:
-                reached = f"{median(run['seconds'][epoch] for run in runs):.1f}"
-        line = [
-            f"{kind}, EPOCHS={epochs}",
-            str(len(runs)),
-            f"{mean(last(runs, '-ELBO')):.2f}",
-            spread(last(runs, "-ELBO"), 2),
-            f"{seconds:.1f}",
-            f"T/{1 / share:.1f}" if share < 0.5 else f"{share:.2f} T",
-            reached,
-            f"{median(run['memory'] for run in runs) / 1e9:.2f}",
-        ]
-        lines.append(line)
-    return markdown(lines)
+    table = loss_table(groups)
+    seconds = groups["seconds"].median()
+    table["seconds: median"] = seconds.map(number)
+    table["of T"] = (seconds / T).map(share_of_T)
+    table["memory, GB"] = groups["memory"].agg(mean)
+    table.index = [f"{kind}, EPOCHS={epochs}" for kind, epochs in table.index]
+    return markdown(table)
 
 
-def mine_table(results):
+def mine_table(groups):
     """Return the table of "Is mine right?": a column for each length of training."""
-    lines = [["epochs", "seeds", "−ELBO: mean", "range", "reconstruction", "KL"]]
-    groups = group_runs(results)
-    for kind, epochs in ((NOTEBOOK, 1), (NOTEBOOK, 8), (TEXTBOOK, 8)):
-        runs = groups.get((kind, epochs))
-        if runs:  # a quick run has some of them
-            line = [str(epochs) if kind == NOTEBOOK else f"{kind}, {epochs}"]
-            line.append(str(len(runs)))
-            line.append(f"{mean(last(runs, '-ELBO')):.1f}")
-            line.append(spread(last(runs, "-ELBO"), 1))
-            line.append(f"{mean(last(runs, 'reconstruction')):.1f}")
-            line.append(f"{mean(last(runs, 'KL')):.1f}")
-            lines.append(line)
-    return markdown(turned(lines))
+    table = loss_table(groups).rename(columns={"runs": "seeds"})
+    table["reconstruction"] = groups["reconstruction"].agg(mean)
+    table["KL"] = groups["KL"].agg(mean)
+    table = table.loc[[(NOTEBOOK, 1), (NOTEBOOK, 8), (TEXTBOOK, 8)]].T
+    table.columns = ["1 epoch", "8 epochs", "textbook VAE, 8 epochs"]
+    return markdown(table)
 
 
-def walks_lines(rows, measures=MEASURES, judges=2):
-    """Return a line for each of the rows {name: {"-ELBO", "walks"}}, and a head.
-
-    Each value is that of the notebook's judge and, if it differs, of the second."""
-    lines = [["", "−ELBO", *measures]]
-    for name, row in rows.items():
-        line = [name, number(row["-ELBO"])]
-        for measure in measures:
-            texts = [number(found[measure]) for found in row["walks"].values()]
-            line.append(" / ".join(dict.fromkeys(texts[:judges])))
-        lines.append(line)
-    return lines
-
-
-def times(results, machine):
+def times(results, T, machine):
     """Return a line on this machine, and on the seconds of whole notebooks."""
-    if "two at once" not in results:  # the last to be measured
-        return f"Measured on {machine}."
-    T = find_tutorial(results)["seconds"][-1]
-    whole = results["whole"]["seconds"]
-    pdf = results["whole"]["pdf"]
-    ratio = results["two at once"]["seconds"] / results["short"]["seconds"]
+    line = f"Measured on {machine}. T = {T:.0f} s."
+    if "two at once" in results:  # not in a quick run
+        whole = results["whole"]["seconds"]
+        pdf = results["whole"]["pdf"]
+        ratio = results["two at once"]["seconds"] / results["short"]["seconds"]
+        line += (
+            f" The whole notebook: {whole:.0f} s = {whole / T:.1f} T; two at once take "
+            f"{ratio:.1f} times as long as one (EPOCHS=1). The PDF after {pdf:.0f} s = "
+            f"{pdf / T:.1f} T."
+        )
+    return line
+
+
+def claim(records):
+    """Return the claim in numbers: means over seeds, by the notebook's judge."""
+    frame = pandas.DataFrame(records).query("judge == 'judge'")
+    means = frame.groupby("row")[["half way", "switches once"]].mean()
+    once = (100 * means["switches once"]).map("{:.0f} %".format)
+    closer = means["half way"][TEMPERATURE] / means["half way"][CORNERS]
     return (
-        f"Measured on {machine}. "
-        f"The whole notebook: {whole:.0f} s = {whole / T:.2f} T; "
-        f"two at once take {ratio:.2f} times as long as one (EPOCHS=1). "
-        f"The PDF after {pdf:.0f} s = {pdf / T:.2f} T."
+        f"**A classifier sees {once[CORNERS]} of straight lines between the codes of "
+        "two test digits change from one to the other exactly once (textbook VAE "
+        f"{once[TEXTBOOK]}, cross-fade {once[FADE]}, real images {once[REAL]}). At the "
+        f"same temperature, halfway images are {closer:.1f} times closer to real ones "
+        "than a textbook VAE's. Our prior uses training labels; the rest needs none, "
+        "and no training.**"
     )
 
 
 def bench_tables(results, machine):
     """Return {name: text} of what bench.py measures."""
-    found = {}
+    records = []
     for result in results.values():
-        for name, walks in result.get("walks", {}).items():
-            found[name] = {"-ELBO": last([result], "-ELBO")[0], "walks": walks}
-    rows = {name: found[name] for name in ROWS}
-    # For those who read no more: four rows, three measures, the notebook's judge.
-    short = ["half way", "switches once", "within: half way"]
-    ours = {name: rows[name] for name in (TEXTBOOK, SHARPENED, CORNERS, NOTEBOOK)}
-    steps = walks_lines(ours, short, judges=1)
-    steps[0][-1] = "within a digit: half way"
-    headline = [steps[0], steps[1], steps[2], steps[4]]  # without the corners alone
-    ours_once = 100 * rows[NOTEBOOK]["walks"]["judge"]["switches once"]
-    textbook_once = 100 * rows[TEXTBOOK]["walks"]["judge"]["switches once"]
+        records += result.get("walks", [])
+    runs = [result for result in results.values() if "kind" in result]
+    groups = pandas.DataFrame(runs).groupby(["kind", "EPOCHS"], sort=False)
+    T = groups["seconds"].median()[TUTORIAL, 10]
+    walks = walks_table(records)
+    # For those who read no more: six rows, a few measures, the notebook's judge.
+    rows = [REAL, FADE, TEXTBOOK, TEMPERATURE, RADIUS, CORNERS]
+    steps = walks.loc[rows, [ELBO, "half way", "switches once", "within: half way"]]
+    steps = steps.rename(columns={"within: half way": "within a digit: half way"})
+    steps = markdown(steps.replace(" / .*", "", regex=True))
     return {
-        "claim": (
-            "**Of straight lines between the codes of two digits, "
-            f"{ours_once:.0f} % show the first digit, then the second, and nothing "
-            f"else; of a textbook VAE's, {textbook_once:.0f} %.**"
-        ),
-        "machine": times(results, machine),
-        "training": training_table(results),
-        "mine": mine_table(results),
-        "walks": markdown(turned(walks_lines(rows))),
-        "steps": markdown(steps),
-        "headline": markdown(turned(headline)).replace("digit: half way", "digit"),
+        "claim": claim(records),
+        "machine": times(results, T, machine),
+        "training": training_table(groups, T),
+        "mine": mine_table(groups),
+        "walks": markdown(walks.T),
+        "steps": steps,
+        "headline": steps,
     }
 
 
 def peers_tables(results, machine):
     """Return {name: text} of what peers.py measures."""
-    chosen = []
-    for name, row in results.items():
-        settings = [f"{key} {value}" for key, value in row["chosen"].items()]
-        if settings:
-            chosen.append(f"{name}: {', '.join(settings)}")
-    text = f"Chosen: {'; '.join(chosen)}. Measured on {machine}."
-    return {"peers": f"{markdown(walks_lines(results))}\n\n{text}"}
+    table = markdown(walks_table(results["walks"]))
+    chosen = "; ".join(results["chosen"])
+    return {"peers": f"{table}\n\nChosen: {chosen}. Measured on {machine}."}
 
 
-def sweep_tables(results, machine):
-    """Return {name: text} of what was tried: means over seeds."""
-    measures = ["half way", "switches once", "longest step", "within: half way"]
-    measures.append("error at the ends")
-    rows = {}
-    for name, runs in results.items():
-        walks = {}
-        for judge in runs[0]["walks"]:
-            walks[judge] = {}
-            for measure in measures:
-                values = [run["walks"][judge][measure] for run in runs]
-                walks[judge][measure] = mean(values)
-        rows[name] = {"-ELBO": mean(run["-ELBO"] for run in runs), "walks": walks}
-    return {"sweep": markdown(walks_lines(rows, measures))}
+def choices_tables(results, machine):
+    """Return {name: text} of what choices.py measures."""
+    return {"choices": markdown(walks_table(results))}
 
 
 def mistakes_tables(results, machine):
     """Return {name: text} of what mistakes.py measures: two tables."""
     tables = {}
     for name, found in results.items():
-        lines = [["", "what came out"]]
-        for tried, values in found.items():
-            texts = []
-            for what, value in values.items():
-                shown = value if isinstance(value, str) else number(value)
-                texts.append(f"{what} {shown}")
-            lines.append([tried, ", ".join(texts)])
-        tables[name] = markdown(lines).replace("|---:|", "|---|")
+        table = pandas.DataFrame({"what came out": found})
+        tables[name] = table.to_markdown()
     return tables
 
 
@@ -241,52 +202,49 @@ TABLES = {
     "results": bench_tables,
     "peers": peers_tables,
     "mistakes": mistakes_tables,
-    "sweep": sweep_tables,
+    "choices": choices_tables,
 }
 
 
 def machine():
     """Return this machine in words."""
-    model = platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*: (.*)", info.read_text())
-        model = found[1] if found else model
+    text = info.read_text() if info.exists() else ""
+    model = re.findall("model name\\s*: (.*)", text) or [platform.machine()]
     torch = version("torch").split("+")[0]
-    return f"{model}, {os.cpu_count()} cores, PyTorch {torch}"
+    return f"{model[0]}, {os.cpu_count()} cores, PyTorch {torch}"
 
 
-def read_saved(name, titles):
-    """Return the results in a file, if these cells are still as they were then."""
-    path = FOLDER / f"{name}.json"
-    if not path.exists():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["code"] != checksums(titles):
-        print(f"{path.name} is of another version of the notebook: all begins anew.")
-        return {}
+def read(name):
+    """Return what was saved: {"code", "machine", "results"}."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_unsaved():
+    """Return the results of a run that was stopped, if its code is the notebook's."""
+    found = read("unsaved")
+    if found["code"] != checksums():
+        raise SystemExit("The notebook has changed since: begin anew.")
     return found["results"]
 
 
-def save(name, titles, results):
-    """Write what was measured, rounded, and the cells that it was measured with."""
-    found = {"code": checksums(titles), "machine": machine(), "results": results}
-    rounded = json.loads(json.dumps(found), parse_float=lambda x: round(float(x), 4))
-    text = json.dumps(rounded, indent=1, ensure_ascii=False)
-    (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+def save(name, results):
+    """Write what was measured, and the cells that it was measured with."""
+    found = {"code": checksums(), "machine": machine(), "results": results}
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def committed_tables():
-    """Return {name: text} of the files that are there, {file: cells that differ}."""
+    """Return {name: text} of the files that are there, {name: cells that differ}."""
     tables = {}
     changed = {}
-    for name, function in TABLES.items():
-        path = FOLDER / f"{name}.json"
-        if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            tables |= function(found["results"], found["machine"])
-            now = checksums(found["code"])
-            changed[path.name] = [t for t in now if now[t] != found["code"][t]]
+    now = checksums()
+    for name, make_tables in TABLES.items():
+        if (FOLDER / f"{name}.json").exists():
+            found = read(name)
+            tables |= make_tables(found["results"], found["machine"])
+            changed[name] = sorted(dict(now.items() - found["code"].items()))
     return tables, changed
 
 
@@ -300,31 +258,62 @@ def filled(text, tables):
     return text
 
 
-def show(tables):
-    """Print tables {name: text}."""
-    for name, text in tables.items():
-        print(f"\n{name}:\n\n{text}")
-
-
-def main():
-    """Fill the pages and the notebook's text; say what is out of date."""
+def fill_pages():
+    """Fill the pages and the notebook's text; print tables, and what is out of date."""
     tables, changed = committed_tables()
     for path in (PROJECT / "README.md", FOLDER / "README.md", FOLDER / "NOTES.md"):
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text, tables), encoding="utf-8")
     path = PROJECT / "HW9.ipynb"
     hw9 = nbformat.read(path, as_version=4)
-    before = nbformat.writes(hw9)
     for cell in hw9.cells:
         if cell.cell_type == "markdown":
             cell.source = filled(cell.source, tables)
-    if nbformat.writes(hw9) != before:
-        nbformat.write(hw9, path)
+    nbformat.write(hw9, path)
     show(tables)
     for name, titles in changed.items():
         if titles:
-            print(f"\n{name} was measured before these changed: {', '.join(titles)}.")
+            print(
+                f"\n{name}.json was measured before these changed: {', '.join(titles)}."
+            )
+
+
+def show(tables):
+    """Print tables {name: text}."""
+    for name, text in tables.items():
+        print(f"\n{name}:\n\n{text}")
+
+
+def make_parser(purpose):
+    """Return a parser of the words that all scripts understand."""
+    parser = argparse.ArgumentParser(description=purpose)
+    parser.add_argument("--quick", action="store_true", help="small; changes nothing")
+    parser.add_argument("--save", action="store_true", help="into files and pages, too")
+    return parser
+
+
+def small(given):
+    """Return the settings of a quick run; of any other, none."""
+    return {"DATASET": "sample", "EPOCHS": 1} if given.quick else {}
+
+
+def figures(given):
+    """Return the folder for pictures; of a quick run, a temporary one."""
+    if given.quick:
+        folder = Path(tempfile.mkdtemp())
+        print(f"\nThe pictures are in {folder}.")
+        return folder
+    return PROJECT / "figures"
+
+
+def publish(name, results, given):
+    """Show what was measured or, as the command line says, save it and fill pages."""
+    if given.save and not given.quick:
+        save(name, results)
+        fill_pages()
+    else:
+        show(TABLES[name](results, machine()))
 
 
 if __name__ == "__main__":
-    main()
+    fill_pages()

@@ -5,7 +5,7 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy, relu
+from torch.nn.functional import binary_cross_entropy
 from tqdm import tqdm
 
 
@@ -13,57 +13,40 @@ class Encoder(nn.Module):
     """Map images (B, 1, 28, 28) to mu and logvar, (B, 20) each."""
 
     def __init__(self):
-        """Make the three layers."""
+        """Make the layers."""
         super().__init__()
-        self.hidden = nn.Linear(784, 400)
-        self.mu = nn.Linear(400, 20)
-        self.logvar = nn.Linear(400, 20)
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 40)
+        )
 
     def forward(self, x):
         """Return mu and logvar."""
-        h = relu(self.hidden(x.flatten(1)))
-        return self.mu(h), self.logvar(h)
+        return self.net(x).chunk(2, dim=1)
 
 
 class Decoder(nn.Module):
     """Map codes (B, 20) to pixels (B, 784) in [0, 1]."""
 
     def __init__(self):
-        """Make the two layers."""
+        """Make the layers."""
         super().__init__()
-        self.hidden = nn.Linear(20, 400)
-        self.image = nn.Linear(400, 784)
+        self.net = nn.Sequential(
+            nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid()
+        )
 
     def forward(self, z):
         """Return pixels."""
-        return torch.sigmoid(self.image(relu(self.hidden(z))))
+        return self.net(z)
 
 
-def both_terms(encoder, decoder, x):
-    """Return reconstruction error and KL of a batch, in nats, summed over it."""
-    mu, logvar = encoder(x)
-    x_hat = decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
-    reconstruction = binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
-    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
-    return reconstruction, kl
-
-
-def fit(encoder, decoder, loader, test_images, epochs):
-    """Train with Adam; return, after each epoch, what `evaluate` calls its measures."""
-    weights = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=1e-3)
-    device = test_images.device
-    curve = []
-    for epoch in range(1, epochs + 1):
-        for x, _ in tqdm(loader, f"tutorial, epoch {epoch}/{epochs}", mininterval=1):
-            optimizer.zero_grad()
-            reconstruction, kl = both_terms(encoder, decoder, x.to(device))
-            (reconstruction + kl).backward()
-            optimizer.step()
-        with torch.no_grad():
-            reconstruction, kl = both_terms(encoder, decoder, test_images)
-        measures = {"reconstruction": reconstruction.item() / len(test_images)}
-        measures["KL"] = kl.item() / len(test_images)
-        measures["-ELBO"] = measures["reconstruction"] + measures["KL"]
-        curve.append(measures)
-    return curve
+def train(encoder, decoder, loader, optimizer, device):
+    """Train for one pass over batches (images, labels)."""
+    for images, _ in tqdm(loader, "Tutorial", mininterval=1, leave=False):
+        x = images.to(device)
+        mu, logvar = encoder(x)
+        x_hat = decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
+        reconstruction = binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
+        kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
+        optimizer.zero_grad()
+        (reconstruction + kl).backward()
+        optimizer.step()

@@ -3,53 +3,78 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import sys
 import types
-from pathlib import Path
 
-import matplotlib
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch, as the notebook does
+
+import matplotlib.pyplot as plt
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
+from read_notebook import PROJECT, define, read_cells
+from torch.nn.modules.module import register_module_forward_pre_hook
 from traitlets.config import Config
 
-sys.path.insert(0, str(Path(__file__).parent))
-from notebook import PROJECT, define, read_cells
+# What the notebook defines, so that tests can import it; nothing else of it has run.
+sys.modules["hw9"] = define(read_cells())
+plt.switch_backend("agg")
+plt.rcParams["figure.max_open_warning"] = 0  # many runs in one process
+# Tests in the background, too, can be interrupted, and interrupt themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the notebook does
-matplotlib.use("agg")
-matplotlib.rcParams["figure.max_open_warning"] = 0  # many runs in one process
-
-
-def pytest_configure(config):
-    """Name the mark of long tests; let all be interrupted, even in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "faults: provokes a fault in a run of its own")
-    for words in ("FigureCanvasAgg is non-interactive", "__array__ implementation"):
-        config.addinivalue_line("filterwarnings", f"ignore:{words}")
+SAMPLE = PROJECT / "data" / "sample"
+SMALL = {
+    "NETID": "abc123",
+    "EPOCHS": 1,
+    "BATCH_SIZE": 256,
+    "LATENT_DIM": 12,
+    "DATASET": "sample",
+}
 
 
 @pytest.fixture(scope="session")
 def hw9():
     """Return the notebook's definitions as a module; nothing else of it has run."""
-    return define(read_cells())
+    return sys.modules["hw9"]
 
 
 @pytest.fixture(scope="session")
 def sample(hw9):
     """Return the sample's two splits, loaded as the notebook loads them."""
-    root = PROJECT / "data" / "sample"
-    train = hw9.load_mnist(root, train=True, download=False)
-    test = hw9.load_mnist(root, train=False, download=False)
+    train = hw9.load_mnist(SAMPLE, train=True, download=False)
+    test = hw9.load_mnist(SAMPLE, train=False, download=False)
     return types.SimpleNamespace(train=train, test=test)
 
 
 @pytest.fixture
-def vae(hw9):
-    """Return an untrained encoder and decoder for codes of 4 numbers."""
-    hw9.torch.manual_seed(1)
-    return hw9.Encoder(4), hw9.Decoder(4)
+def encoder(hw9):
+    """Return an untrained encoder for codes of 4 numbers."""
+    torch.manual_seed(1)
+    return hw9.Encoder(4)
+
+
+@pytest.fixture
+def decoder(hw9):
+    """Return an untrained decoder of such codes."""
+    torch.manual_seed(2)
+    return hw9.Decoder(4)
+
+
+@pytest.fixture
+def vae(encoder, decoder):
+    """Return both."""
+    return encoder, decoder
+
+
+def write_settings(source, settings):
+    """Return the cell of settings with these in place of its own."""
+    for name, value in settings.items():
+        source = re.sub(rf"(?m)^{name} = .*", f"{name} = {value!r}", source)
+    return source
 
 
 class Run:
@@ -57,7 +82,7 @@ class Run:
 
     def __init__(self, folder):
         """Begin; nothing has run."""
-        shutil.copytree(PROJECT / "data" / "sample", folder / "data" / "sample")
+        shutil.copytree(SAMPLE, folder / "data" / "sample")
         config = Config({"InteractiveShell": {"colors": "nocolor"}})
         config.HistoryManager.enabled = False  # no file of it
         InteractiveShell.clear_instance()
@@ -81,35 +106,34 @@ class Run:
         return printed.getvalue()
 
     def execute_all(self, cells, **settings):
-        """Run cells in order; these settings follow the notebook's, as papermill's."""
-        small = {"NETID": "abc123", "DATASET": "sample", "EPOCHS": 1, "LATENT_DIM": 8}
-        small |= {"SEED": 0, "TEMPERATURE": 0.6, "BATCH_SIZE": 256} | settings
+        """Run cells in order, with small settings, or with these."""
         for title, source in cells.items():
-            self.execute(source)
             if title == "Settings":
-                lines = [f"{name} = {value!r}" for name, value in small.items()]
-                self.execute("\n".join(["# Parameters", *lines]))
+                source = write_settings(source, SMALL | settings)
+            # for speed, 200 pairs of each kind, not 2,500, and one epoch of the judge
+            source = source.replace("times=250", "times=20")
+            self.execute(source.replace("num_epochs=3", "num_epochs=1"))
         return self
+
+
+def split_bytes(images):
+    """Return each image's bytes, by which sets of images are compared."""
+    return [bytes(image) for image in images.reshape(-1, 784).cpu().numpy()]
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """Return a run of the notebook on the sample: its pages, and what it trained on."""
-    import matplotlib.pyplot as plt
-    import torch
-
-    plt.close("all")
+    """Return a run of the notebook on the sample, and on which images what trained."""
     run = Run(tmp_path_factory.mktemp("run"))
-    run.trained_on = {"encoder": [], "judge": []}
+    run.trained_on = {"Encoder": [], "Judge": []}
 
     def watch(module, inputs):
-        for name, seen in run.trained_on.items():
-            if module is run.names.get(name) and torch.is_grad_enabled():
-                seen.append(inputs[0].reshape(-1, 784).cpu())
+        name = type(module).__name__
+        if name in run.trained_on and torch.is_grad_enabled():
+            run.trained_on[name] += split_bytes(inputs[0])
 
-    hook = torch.nn.modules.module.register_module_forward_pre_hook(watch)
+    hook = register_module_forward_pre_hook(watch)
     run.execute_all(read_cells())
     hook.remove()
-    run.drawn = [plt.figure(number) for number in plt.get_fignums()]
     plt.close("all")
     return run

@@ -1,85 +1,124 @@
 """What may go wrong in a whole run, provoked by the tests (`make test-faults`)."""
 
 import contextlib
-import os
+import re
 import signal
 
 import pypdf
 import pytest
 from conftest import Run
-from notebook import edit, read_cells
+from read_notebook import edit, read_cells
 
 pytestmark = pytest.mark.faults
-CELLS = edit(read_cells(), "Save the submission", "(ran, DATASET,", '(ran, "mnist",')
-SOURCES = list(CELLS.values())
+# As if on MNIST, and without Part 6, which comes after the PDF.
+CELLS = edit(
+    read_cells(), "Save the submission", "(listed, DATASET,", '(listed, "mnist",'
+)
+CELLS = {title: source for title, source in CELLS.items() if source < "# 6"}
+TRAIN = CELLS["Train"]
+SAVE = CELLS["Save the submission"]
 READY = "abc123_HW9.pdf is ready to hand in, if abc123 is your NetID"
-AGAIN = "abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: restart the kernel and run all"
+TWICE = "abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: a cell ran twice "
 
 
-def run_until(title, folder):
-    """Return a kernel in which the cells before that one ran, as if on MNIST."""
-    place = list(CELLS).index(title)
-    return Run(folder).execute_all(dict(list(CELLS.items())[:place]))
+def below(source):
+    """Return the cells below one."""
+    return {title: cell for title, cell in CELLS.items() if cell > source}
 
 
-def run_from(run, title, until="Where the line goes"):
-    """Run the cells from one to before another; return what the last one printed."""
-    places = list(CELLS).index(title), list(CELLS).index(until)
-    for source in SOURCES[places[0] : places[1]]:
-        said = run.execute(source)
-    return said
+def listing(run, name):
+    """Return the text of a run's PDF from page 3 on."""
+    pages = pypdf.PdfReader(run.folder / name).pages[2:]
+    return "\n".join(page.extract_text() for page in pages)
 
 
-def listing(run):
-    """Return the text of a run's last PDF from page 3 on."""
-    path = max(run.folder.glob("*.pdf"), key=os.path.getmtime)
-    return "\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages[2:])
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """Return a run of all cells."""
+    return Run(tmp_path_factory.mktemp("complete")).execute_all(CELLS)
 
 
-def test_restart_and_run_all_then_the_same_without_a_restart(tmp_path):
-    run = run_until("Where the line goes", tmp_path)
-    assert READY in run.out
-    run.out = ""
-    assert READY in run.execute_all(CELLS).out, "Run All begins anew, with cell 0.1"
+def test_restart_and_run_all_is_ready(complete):
+    assert READY in complete.out
 
 
-def test_a_cell_edited_and_only_what_is_below_run_again(tmp_path):
-    run = run_until("Where the line goes", tmp_path)
-    run.execute(CELLS["Decoder"].replace("SiLU", "ReLU"))
-    assert run_from(run, "Same digit").startswith(AGAIN)
-    assert "nn.ReLU" in listing(run) and "nn.SiLU" in listing(run)
+def test_a_cell_run_once_more_is_a_preview(complete):
+    complete.execute(TRAIN)
+    said = complete.execute(SAVE)
+    assert said.startswith(f"{TWICE}(3.7 Train): restart the kernel and run all cells.")
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory):
+    """Return a run in which 2.3 was edited, and it and all below it ran again."""
+    run = Run(tmp_path_factory.mktemp("edited")).execute_all(CELLS)
+    cell = CELLS["Decoder"]
+    run.execute(cell.replace("SiLU", "ReLU"))
+    return run.execute_all(below(cell))
+
+
+def test_a_cell_edited_and_run_again_is_a_preview(edited):
+    assert edited.out.splitlines()[-1].startswith(f"{TWICE}(2.3 Decoder): ")
+
+
+def test_both_versions_of_a_cell_are_listed_in_order(edited):
+    code = listing(edited, "abc123_HW9_PREVIEW.pdf")
+    assert re.findall(r"nn\.(.*)\(\),\s+to_pixels", code) == ["SiLU", "ReLU"]
+
+
+def stop(*_):
+    """Press the stop button."""
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("magic", ["", "%%capture\n", "%%time\n"])
-def test_training_that_was_stopped(tmp_path, magic):
-    """Nothing can be drawn; after it ran again, the PDF asks for a restart."""
-    run = run_until("Train", tmp_path)
-    stop = lambda *_: signal.raise_signal(signal.SIGINT)  # noqa: E731
+def test_training_that_was_stopped_leaves_no_pdf(tmp_path, magic):
+    """Even if all cells below it are run, one by one."""
+    above = {title: source for title, source in CELLS.items() if source < TRAIN}
+    run = Run(tmp_path).execute_all(above)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(run.names, "evaluate", stop)
         with contextlib.suppress(KeyboardInterrupt):
-            run.execute(magic + CELLS["Train"])
-    with pytest.raises(TypeError, match="NoneType"):
-        run_from(run, "Curves, and the test images")
-    with pytest.raises(TypeError, match="NoneType"):
-        run_from(run, "Draw a figure")
-    assert run_from(run, "Train").startswith(AGAIN)
+            run.execute(magic + TRAIN)
+    for source in below(TRAIN).values():
+        with contextlib.suppress(NameError):
+            run.execute(source)
+    with pytest.raises(NameError, match="history"):
+        run.execute(SAVE)
+    assert not list(run.folder.glob("*.pdf"))
 
 
-def test_cells_run_out_of_order(tmp_path):
-    run = run_until("Where the line goes", tmp_path)
-    run.execute(CELLS["Train"])
-    assert run.execute(CELLS["Save the submission"]).startswith(AGAIN)
+ONCE = "# 3.11 KL annealing\nbeta = 1"
+OFTEN = "%%time\n# 2.4 million weights\nprint('mine')"
 
 
-def test_own_cells_with_numbers_for_titles_own_names_and_no_gradients(tmp_path):
-    run = run_until("Train", tmp_path)
-    for source in ("# 3.11 KL annealing\nbeta = 1", "%%time\n# 2.3 Decoder\na = 3"):
-        run.execute(source)
-    run_from(run, "Train", "May it be handed in?")
-    run.execute("preview = sample = normalize = show = x = train = False")
-    run.execute("torch.set_grad_enabled(False)")
-    assert READY in run_from(run, "May it be handed in?")
-    run.execute("torch.set_grad_enabled(True)")
-    for line in ("3.11 KL annealing", "beta = 1", "%%time", "a = 3"):
-        assert line in listing(run).splitlines()
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Return a run with cells of one's own, whose 5.4 failed, and alone ran again."""
+    run = Run(tmp_path_factory.mktemp("own"))
+    taken = run.folder / "abc123_HW9.pdf"
+    taken.mkdir()
+    cells = {"above 0.1": "above = 1", "once": ONCE, "often": OFTEN, "again": OFTEN}
+    with pytest.raises(OSError, match="abc123_HW9"):
+        run.execute_all(cells | CELLS)
+    taken.rmdir()
+    run.said = run.execute(SAVE)
+    return run
+
+
+def test_a_run_with_cells_of_ones_own_whose_5_4_ran_again_is_ready(own):
+    assert own.said.startswith(READY)
+
+
+@pytest.mark.parametrize("line", ["above = 1", "3.11 KL annealing", "beta = 1"])
+def test_cells_of_ones_own_are_listed(own, line):
+    assert line in listing(own, "abc123_HW9.pdf").splitlines()
+
+
+@pytest.mark.filterwarnings(
+    "error::DeprecationWarning",
+    "error::FutureWarning",
+    "ignore:__array__ implementation",  # between torch and NumPy
+)
+def test_no_call_is_deprecated(tmp_path):
+    Run(tmp_path).execute_all(CELLS)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from notebook import read_cells, run_cell
+from read_notebook import read_cells, run_cell
 
 CELLS = read_cells()
 
@@ -19,13 +19,20 @@ def check(**changed):
 
 @pytest.mark.parametrize("netid", ["a", "abc123_def456", "a.b-c", "x" * 64, 12345])
 def test_a_netid_passes_as_text(netid):
-    assert check(NETID=netid)["NETID"] == str(netid)
+    names = check(NETID=netid)
+    assert names["NETID"] == str(netid)
 
 
 @pytest.mark.parametrize("netid", ["", "../a", "a/b", "a b", "a\n", "ü", "x" * 65])
 def test_what_cannot_begin_a_files_name_is_no_netid(netid):
-    with pytest.raises(ValueError, match="NETID must be letters and digits"):
+    with pytest.raises(AssertionError, match="NETID must be as in abc123"):
         check(NETID=netid)
+
+
+@pytest.mark.parametrize("name", ["SEED", "EPOCHS", "BATCH_SIZE", "LATENT_DIM"])
+def test_what_must_be_a_whole_number_is_checked(name):
+    with pytest.raises(AssertionError, match=r"^42\.0 in 0\.3 must be a whole number"):
+        check(**{name: 42.0})
 
 
 POSITIVE = "EPOCHS BATCH_SIZE LEARNING_RATE LATENT_DIM TEMPERATURE".split()
@@ -33,10 +40,20 @@ POSITIVE = "EPOCHS BATCH_SIZE LEARNING_RATE LATENT_DIM TEMPERATURE".split()
 
 @pytest.mark.parametrize("name", POSITIVE)
 def test_what_must_be_above_0_is_checked(name):
-    with pytest.raises(ValueError, match="only SEED and CORNER_DISTANCE may be 0"):
+    with pytest.raises(AssertionError, match=r"^0 in 0\.3 must be above 0"):
         check(**{name: 0})
 
 
+@pytest.mark.parametrize("share", [-0.1, 1])
+def test_the_share_of_codes_moved_is_below_1(share):
+    with pytest.raises(AssertionError, match="MOVED_SHARE must be"):
+        check(MOVED_SHARE=share)
+
+
 def test_an_unknown_dataset_is_an_error():
-    with pytest.raises(ValueError, match="DATASET must be mnist or sample"):
+    with pytest.raises(AssertionError, match="DATASET must be mnist or sample"):
         check(DATASET="MNIST")
+
+
+def test_the_textbooks_vae_passes():
+    check(CORNER_DISTANCE=0, MOVED_SHARE=0, TEMPERATURE=1)

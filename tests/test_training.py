@@ -1,0 +1,213 @@
+"""Loss, draws, evaluation, prior, and training."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from conftest import split_bytes
+from hw9 import (
+    evaluate,
+    kl_to_mixture,
+    kl_to_prior,
+    make_prior_means,
+    one_cycle,
+    reconstruction_error,
+    sample,
+    train,
+    vae_loss,
+)
+from read_notebook import read_cells, run_cell
+from torch import nn, optim
+from torch.distributions import Normal, kl_divergence
+from torch.nn.functional import binary_cross_entropy
+from torch.testing import assert_close
+from torch.utils.data import DataLoader
+
+
+def test_loss_is_the_librarys():
+    x = torch.rand(5, 1, 28, 28)
+    x_hat = torch.rand(5, 28, 28)
+    mu, logvar = 5 * torch.randn(2, 5, 4)
+    kl = kl_divergence(Normal(mu, torch.exp(logvar / 2)), Normal(0.0, 1.0)).sum()
+    pixels = binary_cross_entropy(x_hat.flatten(), x.flatten(), reduction="sum")
+    loss = vae_loss(x, x_hat, mu, logvar)
+    assert_close(loss, (pixels + kl) / 5)
+
+
+def test_loss_of_pure_pixels_that_are_wrong_is_finite():
+    x = torch.eye(28)
+    code = torch.zeros(1, 4)
+    loss = vae_loss(x, 1 - x, code, code)
+    assert loss.isfinite()
+
+
+def test_draws_have_the_posteriors_mean_and_spread():
+    mu = torch.full((100_000,), 3.0)
+    logvar = torch.full((100_000,), math.log(0.25))
+    z = sample(mu, logvar)
+    assert z.mean().item() == pytest.approx(3, abs=0.02)
+    assert z.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_gradients_reach_mu_and_logvar_through_a_draw():
+    mu = torch.randn(5, 4, requires_grad=True)
+    logvar = torch.randn(5, 4, requires_grad=True)
+    z = sample(mu, logvar)
+    z.sum().backward()
+    assert (mu.grad == 1).all()
+    assert_close(logvar.grad, (z - mu) / 2)  # of sigma * noise
+
+
+@pytest.mark.parametrize("d", [10, 16, 32])
+def test_corners_are_equally_far_from_the_origin_and_from_each_other(d):
+    corners = make_prior_means(d, 5.0)
+    assert_close(corners.norm(dim=1), torch.full((10,), 5.0))
+    assert_close(torch.pdist(corners), torch.full((45,), 5 * math.sqrt(20 / 9)))
+
+
+def test_at_distance_0_all_means_are_the_origin():
+    means = make_prior_means(16, 0)
+    assert_close(means, torch.zeros(10, 16))
+
+
+def test_kl_to_mixture_is_from_the_mean_of_ten_densities():
+    """And so at most log 10 above that from any of the ten."""
+    means = make_prior_means(12, 5.0)
+    mu = torch.ones(1000, 12)
+    logvar = torch.full_like(mu, math.log(4))
+    z = sample(mu, logvar)
+    log_q = Normal(1.0, 2.0).log_prob(z).sum(dim=1)
+    log_each = Normal(means, 1.0).log_prob(z[:, None]).sum(dim=2)  # (1000, 10)
+    log_p = log_each.logsumexp(dim=1) - math.log(10)
+    kl = kl_to_mixture(z, mu, logvar, means)
+    assert_close(kl, log_q - log_p, atol=1e-3, rtol=1e-5)
+
+
+class Gray(nn.Module):
+    """A decoder that ignores the code."""
+
+    def forward(self, z):
+        """Return images of one gray."""
+        return torch.full((len(z), 28, 28), 0.3)
+
+
+@pytest.fixture
+def images():
+    """Return images for three batches of `evaluate`, the last one smaller, blank."""
+    images = torch.rand(2500, 1, 28, 28)
+    images[2000:] = 0
+    return images
+
+
+def test_the_reconstruction_reported_is_the_mean_over_all_images(encoder, images):
+    found = evaluate(encoder, Gray(), images)
+    expected = reconstruction_error(images, Gray()(images)).mean()
+    assert found["reconstruction"] == pytest.approx(expected.item())
+
+
+def test_the_kl_reported_for_the_textbooks_prior_is_the_closed_form(encoder, images):
+    found = evaluate(encoder, Gray(), images)
+    expected = kl_to_prior(*encoder(images)).mean()
+    assert found["KL"] == pytest.approx(expected.item())
+
+
+def test_the_kl_reported_for_corners_is_from_them(encoder, images):
+    means = make_prior_means(4, 100.0)
+    found = evaluate(encoder, Gray(), images, means)
+    assert found["KL"] == pytest.approx(100**2 / 2, rel=0.1)
+
+
+@pytest.fixture
+def batches(sample):
+    """Return ten batches (images, labels) of a hundred, from a DataLoader."""
+    loader = DataLoader(sample.train, batch_size=100)
+    return list(itertools.islice(loader, 10))
+
+
+def make_optimizer(vae, rate=2e-3):
+    """Return an optimizer of an encoder's and a decoder's weights."""
+    return optim.AdamW([*vae[0].parameters(), *vae[1].parameters()], rate)
+
+
+def test_training_takes_a_list_of_batches_and_lowers_the_loss(vae, batches):
+    first, _, last = train(*vae, batches, make_optimizer(vae), 3)
+    assert last["training loss"] < 0.7 * first["training loss"]
+
+
+def test_history_is_what_evaluate_says_after_each_epoch(vae, batches):
+    images, _ = batches[0]
+    history = train(*vae, batches, make_optimizer(vae), 2, val=images)
+    assert history[1].items() >= evaluate(*vae, images).items()
+
+
+def test_most_codes_end_near_their_digits_own_corner(run):
+    mu, _ = run.names["encoder"](run.names["test_images"])
+    nearest = torch.cdist(mu, run.names["prior_means"]).argmin(dim=1)
+    right = (nearest == run.names["test_labels"]).double().mean()
+    assert right > 0.5  # chance: 0.1
+
+
+@pytest.fixture
+def rates(encoder, decoder):
+    """Return the learning rates (100, 2) of two groups, of 0.002 and of 0."""
+    still = {"params": decoder.parameters(), "lr": 0.0}
+    optimizer = optim.SGD([{"params": encoder.parameters()}, still], lr=0.002)
+    schedule = one_cycle(optimizer, 100)
+    rates = []
+    for _ in range(100):
+        rates.append(schedule.get_last_lr())
+        optimizer.step()
+        schedule.step()
+    return torch.tensor(rates)
+
+
+def test_the_learning_rate_climbs_to_the_optimizers_own_then_falls(rates):
+    climbing = rates[:22, 0]
+    assert climbing.max().item() == pytest.approx(0.002)
+    assert (climbing.diff() > 0).all()
+    assert (rates[21:, 0].diff() < 0).all()
+
+
+def test_each_group_of_weights_keeps_its_own_learning_rate(rates):
+    assert not rates[:, 1].any()
+
+
+# A rate at which the loss explodes; pixels for which it is nan, or negative.
+WRONG = [(1e6, 0.5), (1e-3, math.nan), (1e-3, -1)]
+
+
+@pytest.mark.parametrize(("rate", "pixel"), WRONG)
+def test_a_loss_that_cannot_be_right_stops_with_words(vae, batches, rate, pixel):
+    images, _ = batches[0]
+    images[:] = pixel
+    optimizer = make_optimizer(vae, rate)
+    with pytest.raises(AssertionError, match="check rate, loss, model, pixels"):
+        train(*vae, batches[:1], optimizer, 3)
+
+
+def test_each_epoch_trains_in_training_mode_and_ends_in_evaluation_mode(vae, batches):
+    modes = []
+    for part in vae:
+        part.register_forward_hook(lambda part, *_: modes.append(part.training))
+    images, _ = batches[0]
+    train(*vae, batches[:1], make_optimizer(vae), 2, val=images)
+    assert modes == [True, True, False, False] * 2
+
+
+def test_all_training_images_train_once_and_no_others(run):
+    expected = split_bytes(run.names["train_images"])
+    assert sorted(run.trained_on["Encoder"]) == sorted(expected)
+
+
+def test_the_same_seed_gives_the_same_weights(run):
+    again = dict(run.names)
+    run_cell(read_cells()["Train"], "Train", again)
+    weights = next(run.names["encoder"].parameters())
+    assert next(again["encoder"].parameters()).equal(weights)
+
+
+def test_the_contracts_names_are_live(run):
+    names = "encoder decoder plain_decoder prior_means sample vae_loss train "
+    names += "mnist_train mnist_test train_loader test_loader create_interpolates"
+    assert set(names.split()) <= run.names.keys()
