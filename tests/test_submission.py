@@ -106,7 +106,7 @@ def test_each_page_has_the_caption_and_its_pairs(run, pages, number):
 @pytest.mark.parametrize("number", [0, 1])
 def test_no_line_of_a_caption_is_too_long_to_read(pages, number):
     longest = max(pages[number].splitlines(), key=len)
-    assert 80 < len(longest) <= 110
+    assert 40 < len(longest) <= 110
 
 
 @pytest.fixture
