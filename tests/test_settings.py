@@ -50,6 +50,11 @@ def test_the_share_of_codes_moved_is_below_1(share):
         check(MOVED_SHARE=share)
 
 
+def test_ten_corners_need_ten_numbers():
+    with pytest.raises(AssertionError, match="ten corners need LATENT_DIM >= 10"):
+        check(LATENT_DIM=9)
+
+
 def test_an_unknown_dataset_is_an_error():
     with pytest.raises(AssertionError, match="DATASET must be mnist or sample"):
         check(DATASET="MNIST")

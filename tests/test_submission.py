@@ -177,11 +177,6 @@ def test_for_grading_names_the_page_of_each_part(pages, part):
     assert GRADED[part] in pages[int(number) - 1].splitlines()
 
 
-def test_for_grading_links_to_these_pages(submission):
-    links = pypdf.PdfReader(submission).pages[2]["/Annots"]
-    assert len(links) == len(GRADED)
-
-
 @pytest.fixture
 def save(hw9, tmp_path, monkeypatch):
     """Return a function that saves cells, without figures, and returns the PDF."""
