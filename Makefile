@@ -49,6 +49,5 @@ $(VENV)/ready-tests: $(VENV)/ready tests/requirements.txt benchmarks/requirement
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache tests/__pycache__ benchmarks/__pycache__ \
-	    .ci/screenshots
+	rm -rf .venv .ruff_cache tests/.pytest_cache .ci/screenshots */__pycache__
 	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb benchmarks/unsaved.json

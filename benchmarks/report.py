@@ -121,7 +121,7 @@ def mine_table(groups):
     return markdown(table)
 
 
-def times(results, T, machine):
+def machine_line(results, T, machine):
     """Return a line on this machine, and on the seconds of whole notebooks."""
     line = f"Measured on {machine}. T = {T:.0f} s."
     if "two at once" in results:  # not in a quick run
@@ -146,14 +146,14 @@ def claim(records):
     """Return the claim in numbers: means over seeds, by the notebook's judge."""
     means = means_of_walks(records, "judge")
     once = (100 * means["switches once"]).map("{:.0f} %".format)
-    closer = means["half way"][TEMPERATURE] / means["half way"][CORNERS]
+    closer = means["half way"][TEMPERATURE] / means["half way"][RADIUS]
     return (
         f"**A classifier sees {once[CORNERS]} of straight lines between the codes of "
         "two test digits change from one to the other exactly once (textbook VAE "
         f"{once[TEXTBOOK]}, cross-fade {once[FADE]}, real images {once[REAL]}). This "
-        "takes training labels, for the prior. At the same temperature, halfway images "
-        f"are {closer:.1f} times closer to real ones, in squared distance, than a "
-        "textbook VAE's. This takes neither labels nor training.**"
+        "takes training labels, for the prior. The radius brings a textbook VAE's "
+        f"halfway images {closer:.1f} times closer to real ones, in squared distance. "
+        "This takes neither labels nor training.**"
     )
 
 
@@ -188,7 +188,7 @@ def bench_tables(results, machine):
     steps = steps.replace(r" [/(].*", "", regex=True)
     return {
         "claim": claim(records),
-        "machine": times(results, T, machine),
+        "machine": machine_line(results, T, machine),
         "training": training_table(groups, T),
         "mine": mine_table(groups),
         "walks": markdown(walks.T),

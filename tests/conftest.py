@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import re
 import shutil
 import signal
 import sys
@@ -18,6 +17,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from read_notebook import PROJECT, define, read_cells
 from torch.nn.modules.module import register_module_forward_pre_hook
 from traitlets.config import Config
+
+from run import write_setting
 
 # What the notebook defines, so that tests can import it; nothing else of it has run.
 sys.modules["hw9"] = define(read_cells())
@@ -70,13 +71,6 @@ def vae(encoder, decoder):
     return encoder, decoder
 
 
-def write_settings(source, settings):
-    """Return the cell of settings with these in place of its own."""
-    for name, value in settings.items():
-        source = re.sub(rf"(?m)^{name} = .*", f"{name} = {value!r}", source)
-    return source
-
-
 class Run:
     """A kernel in this process, in a folder with the sample."""
 
@@ -105,11 +99,12 @@ class Run:
         result.raise_error()
         return printed.getvalue()
 
-    def execute_all(self, cells, **settings):
-        """Run cells in order, with small settings, or with these."""
+    def execute_all(self, cells):
+        """Run cells in order, with small settings."""
         for title, source in cells.items():
             if title == "Settings":
-                source = write_settings(source, SMALL | settings)
+                for name, value in SMALL.items():
+                    source = write_setting(f"{name}={value}", source)
             # for speed, 200 pairs of each kind, not 2,500, and one epoch of the judge
             source = source.replace("times=250", "times=20")
             self.execute(source.replace("num_epochs=3", "num_epochs=1"))

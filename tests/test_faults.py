@@ -33,22 +33,6 @@ def listing(run, name):
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory):
-    """Return a run of all cells."""
-    return Run(tmp_path_factory.mktemp("complete")).execute_all(CELLS)
-
-
-def test_restart_and_run_all_is_ready(complete):
-    assert READY in complete.out
-
-
-def test_a_cell_run_once_more_is_a_preview(complete):
-    complete.execute(TRAIN)
-    said = complete.execute(SAVE)
-    assert said.startswith(f"{TWICE}(3.7 Train): restart the kernel and run all cells.")
-
-
-@pytest.fixture(scope="module")
 def edited(tmp_path_factory):
     """Return a run in which 2.3 was edited, and it and all below it ran again."""
     run = Run(tmp_path_factory.mktemp("edited")).execute_all(CELLS)

@@ -11,13 +11,9 @@ from torch.testing import assert_close
 LABELS = torch.arange(500) % 10
 
 
-def test_there_are_pairs_of_each_digit():
-    same, _ = choose_pairs(LABELS, 0, times=3)
+def test_pairs_are_of_each_digit_and_as_many_of_two_digits():
+    same, different = choose_pairs(LABELS, 0, times=3)
     assert LABELS[same].tolist() == [[digit, digit] for digit in range(10)] * 3
-
-
-def test_there_are_as_many_pairs_of_two_digits():
-    _, different = choose_pairs(LABELS, 0, times=3)
     assert different.shape == (30, 2)
     assert LABELS[different].diff().all()
 
@@ -34,12 +30,6 @@ def test_pairs_depend_on_the_seed_alone():
     other, _ = choose_pairs(LABELS, 1)
     assert same.equal(again)
     assert not same.equal(other)
-
-
-def test_each_digit_is_about_as_likely():
-    _, different = choose_pairs(LABELS, 0, times=100)
-    counts = LABELS[different].flatten().bincount()
-    assert counts.min() > 0.6 * counts.max()
 
 
 @pytest.fixture
@@ -65,13 +55,6 @@ def test_temperature_divides_the_logits(decoder, z):
     assert_close(for_lines(z).logit(), decoder(z).logit() / 0.5)
 
 
-def test_any_decoder_will_do_and_one_code_is_a_batch_of_one(z):
-    flat = nn.Sequential(nn.Linear(4, 784), nn.Sigmoid())
-    for_lines = LineDecoder(flat, 0.0, 1.0)
-    expected = flat(z[:1]).reshape(1, 28, 28)
-    assert_close(for_lines(z[0]), expected)
-
-
 def test_the_radius_is_a_quantile_of_lengths_of_training_codes(run):
     names = run.names
     lengths = names["measure_lengths"](names["train_images"][:2000], names["encoder"])
@@ -81,25 +64,20 @@ def test_the_radius_is_a_quantile_of_lengths_of_training_codes(run):
 
 def test_with_share_0_the_radius_is_0(run):
     names = run.names | {"MOVED_SHARE": 0}
-    run_cell(read_cells()["Radius"], "Radius", names)
+    source = read_cells()["Radius"]
+    run_cell(source, "Radius", names)
     assert names["radius"] == 0
 
 
-def test_the_ends_of_a_row_of_nine_are_the_images_untouched(vae):
+def test_a_row_is_one_image_seven_of_evenly_spaced_codes_and_the_other():
+    """A decoder that returns the code itself shows which it was given."""
     A, B = torch.rand(2, 28, 28)
-    row = create_interpolates(A, B, *vae)
+    encoder = Encoder(784)
+    row = create_interpolates(A, B, encoder, nn.Identity())
+    first, last = encoder(torch.stack([A, B]))[0]
     assert row.shape == (9, 28, 28)
     assert row[0].equal(A)
     assert row[8].equal(B)
-
-
-def test_between_are_seven_evenly_spaced_codes():
-    """A decoder that returns the code itself shows which it was given."""
-    images = torch.rand(2, 28, 28)
-    encoder = Encoder(784)
-    decoder = nn.Identity()
-    row = create_interpolates(*images, encoder, decoder)
-    first, last = encoder(images)[0]
     for k in range(1, 8):
         assert_close(row[k].flatten(), torch.lerp(first, last, k / 8))
 

@@ -29,35 +29,29 @@ def test_what_cannot_begin_a_files_name_is_no_netid(netid):
         check(NETID=netid)
 
 
-@pytest.mark.parametrize("name", ["SEED", "EPOCHS", "BATCH_SIZE", "LATENT_DIM"])
-def test_what_must_be_a_whole_number_is_checked(name):
-    with pytest.raises(AssertionError, match=r"^42\.0 in 0\.3 must be a whole number"):
-        check(**{name: 42.0})
+WHOLE = r"^42\.0 in 0\.3 must be a whole number"
+POSITIVE = r"^0 in 0\.3 must be above 0"
+WRONG = [
+    ("SEED", 42.0, WHOLE),
+    ("EPOCHS", 42.0, WHOLE),
+    ("BATCH_SIZE", 42.0, WHOLE),
+    ("LATENT_DIM", 42.0, WHOLE),
+    ("EPOCHS", 0, POSITIVE),
+    ("BATCH_SIZE", 0, POSITIVE),
+    ("LEARNING_RATE", 0, POSITIVE),
+    ("LATENT_DIM", 0, POSITIVE),
+    ("TEMPERATURE", 0, POSITIVE),
+    ("LATENT_DIM", 9, "ten corners need LATENT_DIM >= 10"),
+    ("MOVED_SHARE", -0.1, "MOVED_SHARE must be"),
+    ("MOVED_SHARE", 1, "MOVED_SHARE must be"),
+    ("DATASET", "MNIST", "DATASET must be mnist or sample"),
+]
 
 
-POSITIVE = "EPOCHS BATCH_SIZE LEARNING_RATE LATENT_DIM TEMPERATURE".split()
-
-
-@pytest.mark.parametrize("name", POSITIVE)
-def test_what_must_be_above_0_is_checked(name):
-    with pytest.raises(AssertionError, match=r"^0 in 0\.3 must be above 0"):
-        check(**{name: 0})
-
-
-@pytest.mark.parametrize("share", [-0.1, 1])
-def test_the_share_of_codes_moved_is_below_1(share):
-    with pytest.raises(AssertionError, match="MOVED_SHARE must be"):
-        check(MOVED_SHARE=share)
-
-
-def test_ten_corners_need_ten_numbers():
-    with pytest.raises(AssertionError, match="ten corners need LATENT_DIM >= 10"):
-        check(LATENT_DIM=9)
-
-
-def test_an_unknown_dataset_is_an_error():
-    with pytest.raises(AssertionError, match="DATASET must be mnist or sample"):
-        check(DATASET="MNIST")
+@pytest.mark.parametrize(("name", "value", "words"), WRONG)
+def test_a_wrong_setting_is_an_error_that_says_so(name, value, words):
+    with pytest.raises(AssertionError, match=words):
+        check(**{name: value})
 
 
 def test_the_textbooks_vae_passes():

@@ -195,11 +195,6 @@ def test_for_grading_names_no_cell_of_ones_own(save):
     assert read_pages(path)[0].count("loss p. ") == 1
 
 
-def test_for_grading_names_the_figures_and_the_sources(pages):
-    text = " ".join(pages[2].split())
-    assert "figures p. 1, 2 Sources: VAE after Kingma & Welling 2014" in text
-
-
 @pytest.fixture(params=[0, 12, 24, 36])
 def moved(save, request):
     """Return the text of pages on which some code stands before the notebook's."""
@@ -314,10 +309,6 @@ def test_all_cells_edited_and_with_ones_own_pass(fault, edited):
 @pytest.mark.parametrize("again", [TRAIN, "%%time\n" + TRAIN, "x = 1\n" + TRAIN])
 def test_a_cell_that_ran_twice_is_named(fault, again):
     assert fault([*CODE, again]) == f"a cell ran twice (3.7 Train): {AGAIN}"
-
-
-def test_the_sample_is_a_fault(fault):
-    assert fault(CODE, dataset="sample") == "made from a small sample of made-up digits"
 
 
 def test_a_class_changed_after_training_is_a_fault(fault):
