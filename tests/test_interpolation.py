@@ -147,7 +147,8 @@ def test_columns_are_named_by_t(drawn):
     panels, _ = drawn
     names = [panel.get_title() for panel in panels[0]]
     between = [f"t = {k}/8" for k in range(1, 8)]
-    assert names == ["real", *between, "real"]
+    expected = ["real", *between, "real"]
+    assert names == expected
 
 
 def test_rows_are_named_by_their_digits(run, drawn):
