@@ -5,21 +5,22 @@ between the marks <!-- name --> and <!-- end --> of READMEs, NOTES, and the note
 text. Says which of the notebook's cells have changed since.
 """
 
-import argparse
+import ast
 import json
 import os
 import platform
 import re
 import tempfile
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
 import pandas
-from cells import checksums
-from read_notebook import PROJECT
+from cells import CELLS, PROJECT, QUICK
 
 FOLDER = PROJECT / "benchmarks"
+FIGURES = Path(tempfile.mkdtemp()) if QUICK else PROJECT / "figures"
 REAL = "real images"
 FADE = "cross-fade"
 TUTORIAL = "tutorial recipe"
@@ -34,11 +35,10 @@ MEASURES = [
     "-ELBO",
     "half way",
     "switches once",
-    "one of the two",
     "sharpness",
     "longest step",
     "within: half way",
-    "within: kept",
+    "within: switches once",
     "within: sharpness",
     "within: longest step",
     "error at the ends",
@@ -73,80 +73,38 @@ def mean_and_range(values):
     return mean(values)
 
 
-def walks_table(records):
-    """Return a DataFrame of texts of walks: means over seeds, a row for each way.
+def texts_of_walks(walks, summary):
+    """Return a DataFrame of texts over seeds: a row for each judge and way."""
+    groups = pandas.DataFrame(walks).groupby(["judge", "row"])[MEASURES]
+    return groups.agg(summary).replace("nan", "").rename(columns={"-ELBO": ELBO})
+
+
+def walks_table(walks, summary):
+    """Return a DataFrame of texts over seeds: a row for each way.
 
     They are of the notebook's judge and, after "/" if that differs, of the second."""
-    frame = pandas.DataFrame(records)
-    texts = (
-        frame.groupby(["judge", "row"])[MEASURES].agg(mean_and_range).replace("nan", "")
-    )
+    texts = texts_of_walks(walks, summary)
     first = texts.loc["judge"]
     second = texts.loc["second judge"]
     both = first.where(first == second, first + " / " + second)
-    rows = dict.fromkeys([REAL, FADE, *frame["row"]])
-    return both.loc[list(rows)].rename_axis("").rename(columns={"-ELBO": ELBO})
+    rows = dict.fromkeys([REAL, FADE, *[record["row"] for record in walks]])
+    return both.loc[list(rows)].rename_axis("")
 
 
-def share_of_T(share):
-    """Return a multiple or a part of T as a text."""
-    return f"{share:.1f} T" if share > 0.5 else f"T/{1 / share:.1f}"
+def steps_table(walks):
+    """Return the table for those who read no more: the notebook's judge alone."""
+    rows = [REAL, FADE, TEXTBOOK, TEMPERATURE, RADIUS, CORNERS]
+    shown = [ELBO, "half way", "switches once", "within: half way"]
+    table = texts_of_walks(walks, mean).loc["judge"].loc[rows, shown]
+    table = table.rename(columns={"within: half way": "within a digit: half way"})
+    return table.rename_axis("")
 
 
-def loss_table(groups):
-    """Return a DataFrame of texts on the losses of grouped trainings."""
-    table = groups["-ELBO"].agg(["size", mean, spread])
-    table.columns = ["runs", "−ELBO: mean", "range"]
-    return table
-
-
-def training_table(groups, T):
-    """Return a table of trainings: loss on the test split, time, and memory."""
-    table = loss_table(groups)
-    seconds = groups["seconds"].median()
-    table["seconds: median"] = seconds.map(number)
-    table["of T"] = (seconds / T).map(share_of_T)
-    table["memory, GB"] = groups["memory"].agg(mean)
-    table.index = [f"{kind}, EPOCHS={epochs}" for kind, epochs in table.index]
-    return markdown(table)
-
-
-def mine_table(groups):
-    """Return the table of "Is mine right?": a column for each length of training."""
-    table = loss_table(groups).rename(columns={"runs": "seeds"})
-    table["reconstruction"] = groups["reconstruction"].agg(mean)
-    table["KL"] = groups["KL"].agg(mean)
-    table = table.loc[[(NOTEBOOK, 1), (NOTEBOOK, 8), (TEXTBOOK, 8)]].T
-    table.columns = ["1 epoch", "8 epochs", "textbook VAE, 8 epochs"]
-    return markdown(table)
-
-
-def machine_line(results, T, machine):
-    """Return a line on this machine, and on the seconds of whole notebooks."""
-    line = f"Measured on {machine}. T = {T:.0f} s."
-    if "two at once" in results:  # not in a quick run
-        whole = results["whole"]["seconds"]
-        pdf = results["whole"]["pdf"]
-        ratio = results["two at once"]["seconds"] / results["short"]["seconds"]
-        line += (
-            f" The whole notebook: {whole:.0f} s = {whole / T:.1f} T; two at once take "
-            f"{ratio:.1f} times as long as one (EPOCHS=1). The PDF after {pdf:.0f} s = "
-            f"{pdf / T:.1f} T."
-        )
-    return line
-
-
-def means_of_walks(records, judge):
-    """Return a DataFrame of means over seeds by one judge, a row for each way."""
-    frame = pandas.DataFrame(records)
-    return frame[frame["judge"] == judge].groupby("row")[MEASURES].mean()
-
-
-def claim(records):
-    """Return the claim in numbers: means over seeds, by the notebook's judge."""
-    means = means_of_walks(records, "judge")
-    once = (100 * means["switches once"]).map("{:.0f} %".format)
-    closer = means["half way"][TEMPERATURE] / means["half way"][RADIUS]
+def claim(steps):
+    """Return the claim, in numbers of the table of steps."""
+    steps = steps.apply(pandas.to_numeric)
+    once = steps["switches once"].map("{:.0%}".format)
+    closer = steps["half way"][TEMPERATURE] / steps["half way"][RADIUS]
     return (
         f"**A classifier sees {once[CORNERS]} of straight lines between the codes of "
         "two test digits change from one to the other exactly once (textbook VAE "
@@ -157,50 +115,39 @@ def claim(records):
     )
 
 
-def caveat(records):
-    """Return in numbers what the table of the README leaves out."""
-    first = means_of_walks(records, "judge")
-    second = means_of_walks(records, "second judge")
-    once = second["switches once"].map(number)
-    half_way = second["half way"].map("{:.0f}".format)
-    within = first["within: half way"].map("{:.0f}".format)
-    return (
-        f"A second classifier sees {once[FADE]} of cross-fades and {once[CORNERS]} of "
-        "this notebook's lines switch once, and by it the corners cost half way: from "
-        f"{half_way[RADIUS]} to {half_way[CORNERS]}. Within a digit, *half way* goes "
-        f"from {within[TEXTBOOK]} to {within[CORNERS]}."
-    )
+def training_table(runs):
+    """Return a DataFrame of texts of trainings: loss on the test split, and time."""
+    groups = pandas.DataFrame(runs).groupby(["kind", "EPOCHS"], sort=False)
+    table = groups[["-ELBO", "reconstruction", "KL"]].agg(mean)
+    table.insert(1, "range", groups["-ELBO"].agg(spread))
+    table.insert(0, "runs", groups.size())
+    seconds = groups["seconds"].median()
+    table["seconds: median"] = seconds.map(number)
+    table["in T"] = (seconds / seconds[TUTORIAL, 10]).map("{:.1f}".format)
+    table.index = [f"{kind}, EPOCHS={epochs}" for kind, epochs in table.index]
+    return table.replace("nan.*", "", regex=True)
 
 
 def bench_tables(results, machine):
     """Return {name: text} of what bench.py measures."""
-    records = []
-    for result in results.values():
-        records += result.get("walks", [])
-    runs = [result for result in results.values() if "kind" in result]
-    groups = pandas.DataFrame(runs).groupby(["kind", "EPOCHS"], sort=False)
-    T = groups["seconds"].median()[TUTORIAL, 10]
-    walks = walks_table(records)
-    # For those who read no more: six rows, a few measures, the notebook's judge.
-    rows = [REAL, FADE, TEXTBOOK, TEMPERATURE, RADIUS, CORNERS]
-    steps = walks.loc[rows, [ELBO, "half way", "switches once", "within: half way"]]
-    steps = steps.rename(columns={"within: half way": "within a digit: half way"})
-    steps = steps.replace(r" [/(].*", "", regex=True)
+    walks = walks_table(results["walks"], mean_and_range)
+    steps = steps_table(results["walks"])
+    training = training_table(results["runs"])
+    # "Is mine right?": these rows as columns.
+    rows = [f"{NOTEBOOK}, EPOCHS=1", f"{NOTEBOOK}, EPOCHS=8", f"{TEXTBOOK}, EPOCHS=8"]
+    mine = training.loc[rows, ["runs", "-ELBO", "range", "reconstruction", "KL"]]
     return {
-        "claim": claim(records),
-        "machine": machine_line(results, T, machine),
-        "training": training_table(groups, T),
-        "mine": mine_table(groups),
-        "walks": markdown(walks.T),
+        "claim": claim(steps),
         "steps": markdown(steps),
-        "headline": markdown(steps[[ELBO, "half way", "switches once"]]),
-        "caveat": caveat(records),
+        "walks": markdown(walks.T),
+        "training": f"{markdown(training)}\n\nMeasured on {machine}.",
+        "mine": markdown(mine.T),
     }
 
 
 def peers_tables(results, machine):
     """Return {name: text} of what peers.py measures."""
-    table = markdown(walks_table(results["walks"]))
+    table = markdown(walks_table(results["walks"], mean))
     chosen = "; ".join(results["chosen"])
     return {"peers": f"{table}\n\nChosen: {chosen}. Measured on {machine}."}
 
@@ -208,8 +155,8 @@ def peers_tables(results, machine):
 def choices_tables(results, machine):
     """Return {name: text} of what choices.py measures."""
     shown = [ELBO, "half way", "switches once", "longest step", "error at the ends"]
-    table = walks_table(results).drop([REAL, FADE])
-    return {"choices": markdown(table[shown].replace(r" \([^)]*\)", "", regex=True))}
+    table = walks_table(results, mean).drop([REAL, FADE])
+    return {"choices": markdown(table[shown])}
 
 
 def mistakes_tables(results, machine):
@@ -238,37 +185,28 @@ def machine():
     return f"{model[0]}, {os.cpu_count()} cores, PyTorch {torch}"
 
 
+def checksums():
+    """Return {title: a number that changes with the cell's code}; comments are none."""
+    sums = {}
+    for title, source in CELLS.items():
+        if "(not listed)" not in source:
+            code = ast.unparse(ast.parse(source))
+            sums[title] = zlib.crc32(code.encode())
+    return sums
+
+
 def read(name):
     """Return what was saved: {"code", "machine", "results"}."""
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def read_unsaved():
-    """Return the results of a run that was stopped, if its code is the notebook's."""
-    found = read("unsaved")
-    if found["code"] != checksums():
-        raise SystemExit("The notebook has changed since: begin anew.")
-    return found["results"]
-
-
-def save(name, results):
-    """Write what was measured, and the cells that it was measured with."""
-    found = {"code": checksums(), "machine": machine(), "results": results}
-    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
-
-
 def committed_tables():
-    """Return {name: text} of the files that are there, {name: cells that differ}."""
+    """Return {name: text} of the committed results."""
     tables = {}
-    changed = {}
-    now = checksums()
     for name, make_tables in TABLES.items():
-        if (FOLDER / f"{name}.json").exists():
-            found = read(name)
-            tables |= make_tables(found["results"], found["machine"])
-            changed[name] = sorted(dict(now.items() - found["code"].items()))
-    return tables, changed
+        found = read(name)
+        tables |= make_tables(found["results"], found["machine"])
+    return tables
 
 
 def filled(text, tables):
@@ -282,9 +220,10 @@ def filled(text, tables):
 
 
 def fill_pages():
-    """Fill the pages and the notebook's text; print tables, and what is out of date."""
-    tables, changed = committed_tables()
-    for path in (PROJECT / "README.md", FOLDER / "README.md", FOLDER / "NOTES.md"):
+    """Fill the pages and the notebook's text; say what is out of date."""
+    tables = committed_tables()
+    for page in ("README.md", "benchmarks/README.md", "benchmarks/NOTES.md"):
+        path = PROJECT / page
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text, tables), encoding="utf-8")
     path = PROJECT / "HW9.ipynb"
@@ -293,49 +232,22 @@ def fill_pages():
         if cell.cell_type == "markdown":
             cell.source = filled(cell.source, tables)
     nbformat.write(hw9, path)
-    show(tables)
-    for name, titles in changed.items():
-        if titles:
-            print(
-                f"\n{name}.json was measured before these changed: {', '.join(titles)}."
-            )
+    for name in TABLES:
+        changed = dict(checksums().items() - read(name)["code"].items())
+        if changed:
+            print(f"Changed since {name}.json was measured:", *sorted(changed))
 
 
-def show(tables):
-    """Print tables {name: text}."""
-    for name, text in tables.items():
-        print(f"\n{name}:\n\n{text}")
-
-
-def make_parser(purpose):
-    """Return a parser of the words that all scripts understand."""
-    parser = argparse.ArgumentParser(description=purpose)
-    parser.add_argument("--quick", action="store_true", help="small; changes nothing")
-    parser.add_argument("--save", action="store_true", help="into files and pages, too")
-    return parser
-
-
-def small(given):
-    """Return the settings of a quick run; of any other, none."""
-    return {"DATASET": "sample", "EPOCHS": 1} if given.quick else {}
-
-
-def figures(given):
-    """Return the folder for pictures; of a quick run, a temporary one."""
-    if given.quick:
-        folder = Path(tempfile.mkdtemp())
-        print(f"\nThe pictures are in {folder}.")
-        return folder
-    return PROJECT / "figures"
-
-
-def publish(name, results, given):
-    """Show what was measured or, as the command line says, save it and fill pages."""
-    if given.save and not given.quick:
-        save(name, results)
-        fill_pages()
-    else:
-        show(TABLES[name](results, machine()))
+def publish(name, results):
+    """Save what was measured, and fill the pages; if quick, only print its tables."""
+    if QUICK:
+        for text in TABLES[name](results, machine()).values():
+            print(f"\n{text}")
+        return
+    found = {"code": checksums(), "machine": machine(), "results": results}
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
+    fill_pages()
 
 
 if __name__ == "__main__":

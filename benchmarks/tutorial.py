@@ -24,29 +24,24 @@ class Encoder(nn.Module):
         return self.net(x).chunk(2, dim=1)
 
 
-class Decoder(nn.Module):
-    """Map codes (B, 20) to pixels (B, 784) in [0, 1]."""
-
-    def __init__(self):
-        """Make the layers."""
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid()
-        )
-
-    def forward(self, z):
-        """Return pixels."""
-        return self.net(z)
+def make_decoder():
+    """Return a network that maps codes (B, 20) to pixels (B, 784) in [0, 1]."""
+    return nn.Sequential(
+        nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid()
+    )
 
 
-def train(encoder, decoder, loader, optimizer, device):
-    """Train for one pass over batches (images, labels)."""
-    for images, _ in tqdm(loader, "Tutorial", mininterval=1, leave=False):
-        x = images.to(device)
-        mu, logvar = encoder(x)
-        x_hat = decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
-        reconstruction = binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
-        kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
-        optimizer.zero_grad()
-        (reconstruction + kl).backward()
-        optimizer.step()
+def train(encoder, decoder, loader, num_epochs, device):
+    """Train on batches (images, labels)."""
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    for epoch in range(1, num_epochs + 1):
+        for images, _ in tqdm(loader, f"Tutorial {epoch}", mininterval=1, leave=False):
+            x = images.to(device)
+            mu, logvar = encoder(x)
+            x_hat = decoder(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
+            reconstruction = binary_cross_entropy(x_hat, x.flatten(1), reduction="sum")
+            kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()
+            optimizer.zero_grad()
+            (reconstruction + kl).backward()
+            optimizer.step()

@@ -1,20 +1,22 @@
 """Walks between codes: what two judges say of them, and pictures."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from cells import QUICK
 from torch.nn.functional import pad
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 plt.switch_backend("agg")
+TIMES = 20 if QUICK else 250  # ten pairs each
 
 
 def decoder_for_lines(hw9, encoder, decoder):
     """Return a decoder with the notebook's temperature, and with its own VAE's radius.
 
     That is the notebook's quantile of the lengths of this encoder's codes."""
-    images = hw9.train_images[:2000]
-    lengths = hw9.measure_lengths(images, encoder)
+    lengths = hw9.measure_lengths(hw9.train_images[:2000], encoder)
     radius = lengths.quantile(hw9.MOVED_SHARE).item()
     return hw9.LineDecoder(decoder, radius, hw9.TEMPERATURE)
 
@@ -34,18 +36,11 @@ def judge_rows(hw9, rows, digits, reference, judge):
     features = features.reshape(len(rows), 9, -1)
     steps = features.diff(dim=1).norm(dim=2)  # (P, 8)
     longest = steps.amax(dim=1) / steps.sum(dim=1)
-    seen = found["seen"]
-    first = seen == digits[:, :1]
-    last = seen == digits[:, 1:]
-    either = (first | last).double()  # (P, 9)
-    half_way = sharpness(rows[:, 4])
-    real = sharpness(reference[:, 0])
+    share = sharpness(rows[:, 4]) / sharpness(reference[:, 0])
     return {
         "half way": float(found["half way"]),
         "switches once": float(found["switches once"]),
-        "one of the two": float(either[:, 1:8].mean()),
-        "kept": float(either.amin(dim=1).mean()),  # of one digit: seen as it nine times
-        "sharpness": float(half_way / real),
+        "sharpness": float(share),
         "longest step": float(longest.mean()),
     }
 
@@ -59,15 +54,15 @@ def error_at_ends(images, encoder, decoder):
     return float(error) / len(images)
 
 
-def measure_walks(hw9, judges, encoder, decoders, elbo, times):
+def measure_walks(hw9, judges, encoder, decoders, elbo):
     """Return a record {"row", "judge", measure: number} for each way and judge.
 
-    The walks are lines between codes of test images, 10 * times of a kind; decoders:
+    The walks are lines between codes of test images, 2,500 of a kind; decoders:
     {way: decoder}, all of the VAE whose -ELBO is elbo. "within: ": within a digit."""
     images = hw9.test_images[::2]  # as in Part 6: these can be ends,
     labels = hw9.test_labels[::2]
     reference = hw9.test_images[1::2]  # and the others show what real images look like
-    same, different = hw9.choose_pairs(labels.cpu(), 0, times)
+    same, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
     within = hw9.make_walks(same, images, encoder, decoders)
     between = hw9.make_walks(different, images, encoder, decoders)
     records = []
@@ -94,106 +89,58 @@ def framed(images):
     return pad(inner, [1, 1, 1, 1], value=1.0)
 
 
-@torch.no_grad()
 def animate(hw9, encoder, decoder, path):
     """Write a GIF of the notebook's twenty walks, to and fro."""
     same, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
     # Two lines of ten walks: within a digit on the left, between two on the right.
     pairs = torch.cat([same[:5], different[:5], same[5:], different[5:]])
-    A = hw9.test_images[pairs[:, 0]]
-    B = hw9.test_images[pairs[:, 1]]
-    mu_A, _ = encoder(A)
-    mu_B, _ = encoder(B)
-    walk = []
-    for k in range(1, 24):
-        t = k / 24
-        z = (1 - t) * mu_A + t * mu_B
-        walk.append(decoder(z)[:, None])
-    first = [framed(A)] * 6  # for half a second
-    last = [framed(B)] * 6
+    walks = hw9.make_walks(pairs, hw9.test_images, encoder, {"line": decoder})
+    rows = walks["line"]  # (20, 9, 28, 28)
+    rows[:, [0, 8]] = framed(rows[:, [0, 8]])
     frames = []
-    for images in first + walk + last + walk[::-1]:
-        sheet = make_grid(1 - images, nrow=10, pad_value=1)[0]
+    for k in [0, 0, 0, *range(9), 8, 8, 8, *range(8, 0, -1)]:
+        sheet = make_grid(1 - rows[:, k, None], nrow=10, pad_value=1)[0]
         frame = to_pil_image(sheet)
         frames.append(frame.quantize(16))  # so many grays are enough
     frames[0].save(
         path,
         append_images=frames[1:],
         save_all=True,
-        duration=80,
+        duration=160,
         loop=0,
     )
 
 
-def draw_rows(rows, names):
-    """Return axes with rows (R, K, height, width), one below the other, with names."""
-    count = rows.shape[1]
-    height = rows.shape[2]
-    tiles = rows.flatten(0, 1).cpu()
-    sheet = make_grid(tiles[:, None], nrow=count, padding=0)[0]
-    across = sheet.shape[1] / 50  # inches
-    down = sheet.shape[0] / 50
-    plt.figure(figsize=(across, down))
-    plt.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
-    plt.box(False)
-    plt.tick_params(length=0)
-    plt.xticks([])
-    middles = range(height // 2, len(sheet), height)
-    plt.yticks(middles, names)
-    return plt.gca()
+def draw_pictures(notebooks, decoders, judge, folder):
+    """Draw what a judge sees in walks of two notebooks' VAEs; write two files.
 
-
-def draw_pairs(walks, found, names, path):
-    """Draw the first six pairs on which one of two VAEs, and only one, switches once.
-
-    walks: {name: rows (P, 9, 28, 28)}; found: {name: what the notebook measures}."""
-    first, second = names
-    differ = found[first]["once"] != found[second]["once"]
-    chosen = differ.nonzero()[:6, 0]
-    # One below the other: the pair's walk by one VAE, and by the other.
-    both = [walks[name][chosen] for name in names]
-    rows = torch.stack(both, dim=1).flatten(0, 1)
-    both = [found[name]["seen"][chosen] for name in names]
-    seen = torch.stack(both, dim=1).flatten()
-    ends = rows[:, [0, 8]]
-    rows[:, [0, 8]] = framed(ends)
-    rows = pad(rows, [1, 1, 1, 13])  # 30 wide, 42 high, with room for a digit
-    panel = draw_rows(rows, names * len(chosen))
-    for k, digit in enumerate(seen.tolist()):
-        x = 30 * (k % 9) + 15
-        y = 42 * (k // 9) + 35
-        panel.text(x, y, digit, ha="center", va="center")
-    panel.hlines(range(84, 42 * len(rows), 84), 0, 269, color="0.7")
-    plt.savefig(path, dpi=100, bbox_inches="tight")
-
-
-def draw_pictures(hw9, encoders, decoders, folder):
-    """Draw walks of two VAEs, the second of them ours; write three files.
-
-    encoders and decoders: {name: network}."""
-    images = hw9.test_images[::2]
-    labels = hw9.test_labels[::2]
-    pairs = hw9.choose_pairs(labels.cpu(), 0, 250)[1][:200]
-    digits = labels[pairs]
-    walks = {}
-    for name, decoder in decoders.items():
-        walks |= hw9.make_walks(pairs, images, encoders[name], {name: decoder})
-    names = list(decoders)
+    notebooks, decoders: {name: notebook}, {name: the decoder of its VAE}."""
     found = {}
+    for name, hw9 in notebooks.items():
+        images = hw9.test_images[::2]
+        labels = hw9.test_labels[::2]
+        pairs = hw9.choose_pairs(labels.cpu(), 0, TIMES)[1][:200]
+        walks = hw9.make_walks(pairs, images, hw9.encoder, {name: decoders[name]})
+        for way, rows in walks.items():
+            found[way] = hw9.measure(rows, labels[pairs], images, judge)
     strips = {}
-    for way in ("cross-fade", *names, "real images"):
-        rows = walks[way]
-        found[way] = hw9.measure(rows, digits, images, hw9.judge)
+    for way in ("cross-fade", *notebooks, "real images"):
         strips[way] = found[way]["seen"]
-    figure = hw9.plot_strips(strips, digits)
+    figure = hw9.plot_strips(strips, labels[pairs])
     figure.savefig(folder / "strips.png", dpi=150, bbox_inches="tight")
-    draw_pairs(walks, found, names, folder / "pairs.png")
-    animate(hw9, encoders[names[1]], decoder, folder / "interpolation.gif")
-
-
-def draw_peers(walks, path):
-    """Draw {name: rows (5, 9, 28, 28)}: five walks side by side, a line a name."""
-    lines = [torch.cat(five.unbind(1), dim=2) for five in walks.values()]
-    rows = pad(torch.stack(lines), [0, 14])  # a little space between walks
-    draw_rows(rows, list(walks))
-    plt.savefig(path, dpi=60, bbox_inches="tight")
+    # The first six pairs on which one of the two switches once, and only one.
+    first, second = notebooks
+    differ = found[first]["once"] != found[second]["once"]
+    chosen = differ.nonzero()[:6, 0].cpu()
+    halves = []
+    for name, hw9 in notebooks.items():
+        figure = hw9.draw_figure(
+            pairs[chosen], images, labels, hw9.encoder, decoders[name]
+        )
+        digits = found[name]["seen"][chosen].flatten()
+        for panel, digit in zip(figure.axes, digits, strict=True):
+            panel.set_xlabel(f"{digit}")
+        figure.suptitle(name)
+        figure.canvas.draw()
+        halves.append(np.asarray(figure.canvas.buffer_rgba()))
+    plt.imsave(folder / "pairs.png", np.hstack(halves))
