@@ -1,9 +1,8 @@
 # make             run HW9.ipynb: train, draw, and write {NETID}_HW9.pdf
 #                  with those of its settings: make NETID=abc123 EPOCHS=20
 # make test        run the tests; test-faults: provoke what may go wrong
-# make bench       measure training and walks, and print tables (LONG=100: and train for
-#                  100 epochs; CONTINUE=1: take up a run that was stopped; SAVE=1: put
-#                  results and tables into the project)
+# make bench       measure training and walks, and put results, tables, and pictures into
+#                  the project (QUICK=1: only try it out, on the sample)
 # make peers       measure the autoencoders of a library likewise; mistakes: what goes
 #                  wrong if ..., and the exercises; choices: other settings
 # make notebook    run HW9.ipynb in place, as it is committed
@@ -21,9 +20,8 @@ test: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m "not faults"
 test-faults: $(VENV)/ready-tests
 	$(BIN)/pytest -q tests -m faults
-bench: WORDS = $(if $(LONG),--long $(LONG)) $(if $(CONTINUE),--continue)
 bench peers mistakes choices: $(VENV)/ready-tests
-	$(BIN)/python benchmarks/$@.py $(WORDS) $(if $(SAVE),--save)
+	$(BIN)/python benchmarks/$@.py
 notebook: $(VENV)/ready
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace HW9.ipynb
 	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams \
@@ -50,4 +48,4 @@ $(VENV)/ready-tests: $(VENV)/ready tests/requirements.txt benchmarks/requirement
 
 clean:
 	rm -rf .venv .ruff_cache tests/.pytest_cache .ci/screenshots */__pycache__
-	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb benchmarks/unsaved.json
+	rm -f *_PREVIEW.pdf figures/*_PREVIEW.png last_run.ipynb

@@ -15,7 +15,7 @@ import cells
 import report
 from cells import CELLS, PROJECT, QUICK
 from report import CORNERS, NOTEBOOK, RADIUS, TEMPERATURE, TEXTBOOK, TUTORIAL
-from walks import animate, decoder_for_lines, draw_pictures, measure_walks
+from walks import animate, decode_for_lines, draw_pictures, measure_walks
 
 
 def plan():
@@ -46,11 +46,11 @@ def train(kind, epochs, seed):
 def make_decoders(hw9, kind):
     """Return {row of the table: decoder} of a VAE."""
     plain = hw9.plain_decoder
-    for_lines = decoder_for_lines(hw9, hw9.encoder, plain)
+    for_lines = decode_for_lines(hw9, hw9.MOVED_SHARE)
     if kind == TUTORIAL:
         return {TUTORIAL: plain, f"{TUTORIAL}, for lines": for_lines}
     if kind == TEXTBOOK:
-        crisp = hw9.LineDecoder(plain, 0.0, hw9.TEMPERATURE)
+        crisp = decode_for_lines(hw9, share=0)
         return {TEXTBOOK: plain, TEMPERATURE: crisp, RADIUS: for_lines}
     return {CORNERS: for_lines}
 
@@ -71,40 +71,32 @@ def run_whole():
     ]
 
 
-def draw(textbook, ours, judge):
-    """Draw walks of the two VAEs."""
-    crisp = f"textbook VAE,\nT = {ours.TEMPERATURE}"
-    notebooks = {crisp: textbook, NOTEBOOK: ours}
-    decoder = make_decoders(ours, NOTEBOOK)[CORNERS]
-    decoders = {
-        crisp: make_decoders(textbook, TEXTBOOK)[TEMPERATURE],
-        NOTEBOOK: decoder,
-    }
-    draw_pictures(notebooks, decoders, judge, report.FIGURES)
-    animate(ours, ours.encoder, decoder, report.FIGURES / "interpolation.gif")
-
-
 def main():
     """Measure, draw, and report."""
     judges = cells.train_judges(cells.begin(CELLS, {}))
     runs = []
     walks = []
-    kept = {}
+    drawn = {}
     for kind, epochs, seed in plan():
         print(f"\n{kind}, EPOCHS={epochs}, SEED={seed}", flush=True)
         hw9 = train(kind, epochs, seed)
-        run = {"kind": kind, "EPOCHS": epochs, "SEED": seed, "seconds": hw9.seconds}
         loss = cells.measure_loss(hw9)
+        run = {"kind": kind, "EPOCHS": epochs, "SEED": seed, "seconds": hw9.seconds}
         runs.append(run | loss)
         if epochs in (8, 10):
             decoders = make_decoders(hw9, kind)
-            elbo = loss["-ELBO"]
-            walks += measure_walks(hw9, judges, hw9.encoder, decoders, elbo)
+            walks += measure_walks(hw9, judges, decoders, loss["-ELBO"])
             if seed == 0:
-                kept[kind] = hw9
+                drawn[kind] = (hw9, decoders)
     if not QUICK:
         runs += run_whole()
-    draw(kept[TEXTBOOK], kept[NOTEBOOK], judges["judge"])
+    textbook, decoders = drawn[TEXTBOOK]
+    crisp = decoders[TEMPERATURE]
+    ours, decoders = drawn[NOTEBOOK]
+    decoder = decoders[CORNERS]
+    name = f"{TEXTBOOK},\nT = {ours.TEMPERATURE}"
+    draw_pictures({name: (textbook, crisp), NOTEBOOK: (ours, decoder)}, judges["judge"])
+    animate(ours, decoder)
     report.publish("results", {"runs": runs, "walks": walks})
 
 

@@ -8,7 +8,7 @@ page. With QUICK=1 it prints a table of the sample, and changes nothing.
 import cells
 import report
 from cells import CELLS, QUICK
-from walks import measure_walks
+from walks import decode_for_lines, measure_walks
 
 # LATENT_DIM and CORNER_DISTANCE.
 OPTIONS = [(16, 3.5), (16, 4.0), (16, 4.5), (16, 5.0), (20, 4.0), (24, 4.0), (32, 4.0)]
@@ -31,15 +31,12 @@ def main():
     for latent_dim, distance in OPTIONS[:1] if QUICK else OPTIONS:
         for seed in range(2):
             hw9 = train(latent_dim, distance, seed)
-            lengths = hw9.measure_lengths(hw9.train_images[:2000], hw9.encoder)
             decoders = {}
             for share in SHARES:
                 row = f"{latent_dim} numbers, corners at {distance}, share {share}"
-                radius = lengths.quantile(share).item() if share > 0 else 0.0
-                decoder = hw9.LineDecoder(hw9.plain_decoder, radius, hw9.TEMPERATURE)
-                decoders[row] = decoder
+                decoders[row] = decode_for_lines(hw9, share)
             elbo = cells.measure_loss(hw9)["-ELBO"]
-            walks += measure_walks(hw9, judges, hw9.encoder, decoders, elbo)
+            walks += measure_walks(hw9, judges, decoders, elbo)
     report.publish("choices", walks)
 
 

@@ -11,7 +11,7 @@ import torch
 from cells import CELLS
 from read_notebook import edit
 from torch.distributions import MultivariateNormal
-from walks import decoder_for_lines
+from walks import decode_for_lines
 
 LOSS = "Loss, and a check of its KL"
 RETURNED = "self.net(x.reshape(-1, 1, 28, 28)).chunk(2, dim=1)"
@@ -58,7 +58,7 @@ def attempt(change):
 @torch.no_grad()
 def go_too_far(hw9, judge):
     """Return the share of images at t = −1 and 2 that are seen as the nearer digit."""
-    decoder = decoder_for_lines(hw9, hw9.encoder, hw9.plain_decoder)
+    decoder = decode_for_lines(hw9, hw9.MOVED_SHARE)
     pairs = hw9.choose_pairs(hw9.test_labels.cpu(), 0, 250)[1]
     pairs = torch.cat([pairs, pairs.flip(1)])  # beyond A, and beyond B
     near, far = hw9.encoder(hw9.test_images)[0][pairs.T]

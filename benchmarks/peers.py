@@ -24,7 +24,7 @@ from report import NOTEBOOK
 from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
-from walks import decoder_for_lines, measure_walks
+from walks import FIGURES, decode_for_lines, measure_walks
 
 BCE = {"reconstruction_loss": "bce"}
 # Class (_ as in its configuration), trainer, settings; a weight, and its values.
@@ -113,7 +113,7 @@ class Schedules(TrainingCallback):
 
 
 def train_peer(peer, hw9, epochs, rate, weight):
-    """Train a peer as the library does; return its encoder, its decoder, its model."""
+    """Train a peer as the library does, and make it the notebook's VAE; return it."""
     kind, trainer, settings, name, _ = PEERS[peer]
     if name:
         settings = settings | {name: weight}
@@ -142,17 +142,19 @@ def train_peer(peer, hw9, epochs, rate, weight):
     steps = epochs * len(run.train_loader)
     run.callbacks.append(Schedules(run, hw9.one_cycle, steps))
     run.train()
-    peer_encoder = PeerEncoder()
-    peer_encoder.model = model.eval()
-    return peer_encoder, model.decoder.network, model
+    hw9.encoder = PeerEncoder()
+    hw9.encoder.model = model.eval()
+    hw9.plain_decoder = decoder.network
+    return model
 
 
-def half_way(hw9, encoder, decoder, judge):
+def half_way(hw9, judge):
     """Return the Fréchet distance half way between two digits of validation images."""
     images = hw9.val_images
     labels = hw9.all_train_labels[-hw9.held_out :]
     pairs = hw9.choose_pairs(labels.cpu(), 0, 100)[1]
-    walks = hw9.make_walks(pairs, images, encoder, {"plain": decoder})
+    ways = {"plain": hw9.plain_decoder}
+    walks = hw9.make_walks(pairs, images, hw9.encoder, ways)
     found = hw9.measure(walks["plain"], labels[pairs], images, judge)
     return float(found["half way"])
 
@@ -162,13 +164,12 @@ def choose(peer, hw9, judge):
     best = float("inf")
     for rate in RATES[1:] if QUICK else RATES:
         for weight in PEERS[peer][4]:
-            epochs = min(3, hw9.EPOCHS)
             try:
-                encoder, decoder, _ = train_peer(peer, hw9, epochs, rate, weight)
+                train_peer(peer, hw9, min(3, hw9.EPOCHS), rate, weight)
             except (ArithmeticError, RuntimeError) as problem:  # it diverged
                 print(peer, rate, weight, problem)
                 continue
-            found = half_way(hw9, encoder, decoder, judge)
+            found = half_way(hw9, judge)
             print(peer, rate, weight, found)
             if found < best:
                 best = found
@@ -194,24 +195,23 @@ def main():
     hw9 = cells.train_notebook(CELLS, {})
     judges = cells.train_judges(hw9)
     elbo = cells.measure_loss(hw9)["-ELBO"]
-    ours = {NOTEBOOK: decoder_for_lines(hw9, hw9.encoder, hw9.plain_decoder)}
-    walks = measure_walks(hw9, judges, hw9.encoder, ours, elbo)
+    decoders = {NOTEBOOK: decode_for_lines(hw9, hw9.MOVED_SHARE)}
+    walks = measure_walks(hw9, judges, decoders, elbo)
     pairs = hw9.choose_pairs(hw9.test_labels.cpu(), 0)[1][:5]
-    drawn = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, ours)
+    drawn = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, decoders)
     chosen = []
     for peer in PEERS:
         rate, weight = choose(peer, hw9, judges["judge"])
         chosen.append(f"{peer}: rate {rate}")
         if weight:
             chosen[-1] += f", {PEERS[peer][3]} {weight}"
-        encoder, decoder, model = train_peer(peer, hw9, hw9.EPOCHS, rate, weight)
-        for_lines = decoder_for_lines(hw9, encoder, decoder)
-        decoders = {peer: decoder, f"{peer}, for lines": for_lines}
-        elbo = bound(model, hw9.test_images)
-        walks += measure_walks(hw9, judges, encoder, decoders, elbo)
-        drawn |= hw9.make_walks(pairs, hw9.test_images, encoder, decoders)
+        model = train_peer(peer, hw9, hw9.EPOCHS, rate, weight)
+        for_lines = decode_for_lines(hw9, hw9.MOVED_SHARE)
+        decoders = {peer: hw9.plain_decoder, f"{peer}, for lines": for_lines}
+        walks += measure_walks(hw9, judges, decoders, bound(model, hw9.test_images))
+        drawn |= hw9.make_walks(pairs, hw9.test_images, hw9.encoder, decoders)
     hw9.show(torch.stack(list(drawn.values())), 45, "")
-    plt.savefig(report.FIGURES / "peers.png", dpi=200, bbox_inches="tight")
+    plt.savefig(FIGURES / "peers.png", dpi=200, bbox_inches="tight")
     report.publish("peers", {"walks": walks, "chosen": chosen})
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import tempfile
 import zlib
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,6 @@ import pandas
 from cells import CELLS, PROJECT, QUICK
 
 FOLDER = PROJECT / "benchmarks"
-FIGURES = Path(tempfile.mkdtemp()) if QUICK else PROJECT / "figures"
 REAL = "real images"
 FADE = "cross-fade"
 TUTORIAL = "tutorial recipe"
@@ -123,8 +121,10 @@ def training_table(runs):
     table.insert(0, "runs", groups.size())
     seconds = groups["seconds"].median()
     table["seconds: median"] = seconds.map(number)
-    table["in T"] = (seconds / seconds[TUTORIAL, 10]).map("{:.1f}".format)
+    ratio = seconds / seconds[TUTORIAL, 10]
+    table["to the tutorial's"] = ratio.map("{:.1f}".format)
     table.index = [f"{kind}, EPOCHS={epochs}" for kind, epochs in table.index]
+    table = table.rename(columns={"-ELBO": "−ELBO: mean"})
     return table.replace("nan.*", "", regex=True)
 
 
@@ -135,7 +135,7 @@ def bench_tables(results, machine):
     training = training_table(results["runs"])
     # "Is mine right?": these rows as columns.
     rows = [f"{NOTEBOOK}, EPOCHS=1", f"{NOTEBOOK}, EPOCHS=8", f"{TEXTBOOK}, EPOCHS=8"]
-    mine = training.loc[rows, ["runs", "-ELBO", "range", "reconstruction", "KL"]]
+    mine = training.loc[rows, ["−ELBO: mean", "range", "reconstruction", "KL"]]
     return {
         "claim": claim(steps),
         "steps": markdown(steps),

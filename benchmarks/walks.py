@@ -1,31 +1,34 @@
 """Walks between codes: what two judges say of them, and pictures."""
 
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from cells import QUICK
+from cells import CELLS, PROJECT, QUICK
+from read_notebook import run_cell
 from torch.nn.functional import pad
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 plt.switch_backend("agg")
+FIGURES = Path(tempfile.mkdtemp()) if QUICK else PROJECT / "figures"
 TIMES = 20 if QUICK else 250  # ten pairs each
 
 
-def decoder_for_lines(hw9, encoder, decoder):
-    """Return a decoder with the notebook's temperature, and with its own VAE's radius.
-
-    That is the notebook's quantile of the lengths of this encoder's codes."""
-    lengths = hw9.measure_lengths(hw9.train_images[:2000], encoder)
-    radius = lengths.quantile(hw9.MOVED_SHARE).item()
-    return hw9.LineDecoder(decoder, radius, hw9.TEMPERATURE)
+def decode_for_lines(hw9, share):
+    """Return the decoder that the notebook makes of its VAE for this MOVED_SHARE."""
+    hw9.MOVED_SHARE = share
+    run_cell(CELLS["Radius"], "Radius", vars(hw9))
+    return hw9.decoder
 
 
 def sharpness(images):
     """Return the mean squared Laplacian of images (N, 28, 28)."""
-    across = images.diff(n=2, dim=2)[:, 1:-1]  # (N, 26, 26)
-    down = images.diff(n=2, dim=1)[:, :, 1:-1]
-    laplacian = across + down
+    across = images.diff(n=2, dim=2)  # (N, 28, 26)
+    down = images.diff(n=2, dim=1)  # (N, 26, 28)
+    laplacian = across[:, 1:-1] + down[:, :, 1:-1]  # (N, 26, 26)
     return laplacian.square().mean()
 
 
@@ -35,13 +38,15 @@ def judge_rows(hw9, rows, digits, reference, judge):
     features, _ = hw9.ask(judge, rows)
     features = features.reshape(len(rows), 9, -1)
     steps = features.diff(dim=1).norm(dim=2)  # (P, 8)
-    longest = steps.amax(dim=1) / steps.sum(dim=1)
-    share = sharpness(rows[:, 4]) / sharpness(reference[:, 0])
+    longest = steps.amax(dim=1)
+    way = steps.sum(dim=1)
+    middle = sharpness(rows[:, 4])
+    real = sharpness(reference[:, 0])
     return {
-        "half way": float(found["half way"]),
-        "switches once": float(found["switches once"]),
-        "sharpness": float(share),
-        "longest step": float(longest.mean()),
+        "half way": found["half way"].item(),
+        "switches once": found["switches once"].item(),
+        "sharpness": (middle / real).item(),
+        "longest step": (longest / way).mean().item(),
     }
 
 
@@ -50,11 +55,11 @@ def error_at_ends(images, encoder, decoder):
     """Return the squared error of images decoded from their codes, a mean."""
     mu, _ = encoder(images)
     decoded = decoder(mu).reshape(images.shape)
-    error = (decoded - images).square().sum()
-    return float(error) / len(images)
+    error = (decoded - images).square()
+    return error.sum().item() / len(images)
 
 
-def measure_walks(hw9, judges, encoder, decoders, elbo):
+def measure_walks(hw9, judges, decoders, elbo):
     """Return a record {"row", "judge", measure: number} for each way and judge.
 
     The walks are lines between codes of test images, 2,500 of a kind; decoders:
@@ -63,13 +68,13 @@ def measure_walks(hw9, judges, encoder, decoders, elbo):
     labels = hw9.test_labels[::2]
     reference = hw9.test_images[1::2]  # and the others show what real images look like
     same, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
-    within = hw9.make_walks(same, images, encoder, decoders)
-    between = hw9.make_walks(different, images, encoder, decoders)
+    within = hw9.make_walks(same, images, hw9.encoder, decoders)
+    between = hw9.make_walks(different, images, hw9.encoder, decoders)
     records = []
     for way in between:
         ends = {}
         if way in decoders:
-            error = error_at_ends(hw9.test_images, encoder, decoders[way])
+            error = error_at_ends(hw9.test_images, hw9.encoder, decoders[way])
             ends = {"-ELBO": elbo, "error at the ends": error}
         for name, judge in judges.items():
             digits = labels[different]
@@ -83,27 +88,23 @@ def measure_walks(hw9, judges, encoder, decoders, elbo):
     return records
 
 
-def framed(images):
-    """Return images (..., 28, 28) with a black frame."""
-    inner = images[..., 1:27, 1:27]
-    return pad(inner, [1, 1, 1, 1], value=1.0)
-
-
-def animate(hw9, encoder, decoder, path):
-    """Write a GIF of the notebook's twenty walks, to and fro."""
+def animate(hw9, decoder):
+    """Write interpolation.gif, the notebook's twenty walks, to and fro."""
     same, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
     # Two lines of ten walks: within a digit on the left, between two on the right.
     pairs = torch.cat([same[:5], different[:5], same[5:], different[5:]])
-    walks = hw9.make_walks(pairs, hw9.test_images, encoder, {"line": decoder})
+    walks = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, {"line": decoder})
     rows = walks["line"]  # (20, 9, 28, 28)
-    rows[:, [0, 8]] = framed(rows[:, [0, 8]])
+    real = rows[:, [0, 8], 1:27, 1:27]
+    rows[:, [0, 8]] = pad(real, [1, 1, 1, 1], value=1.0)  # framed black
     frames = []
     for k in [0, 0, 0, *range(9), 8, 8, 8, *range(8, 0, -1)]:
-        sheet = make_grid(1 - rows[:, k, None], nrow=10, pad_value=1)[0]
-        frame = to_pil_image(sheet)
+        images = rows[:, k, None]
+        sheet = make_grid(1 - images, nrow=10, pad_value=1)
+        frame = to_pil_image(sheet[0])
         frames.append(frame.quantize(16))  # so many grays are enough
     frames[0].save(
-        path,
+        FIGURES / "interpolation.gif",
         append_images=frames[1:],
         save_all=True,
         duration=160,
@@ -111,36 +112,35 @@ def animate(hw9, encoder, decoder, path):
     )
 
 
-def draw_pictures(notebooks, decoders, judge, folder):
-    """Draw what a judge sees in walks of two notebooks' VAEs; write two files.
+def draw_pictures(vaes, judge):
+    """Draw what a judge sees in walks of two VAEs; write strips.png and pairs.png.
 
-    notebooks, decoders: {name: notebook}, {name: the decoder of its VAE}."""
+    vaes: {name: (notebook, decoder)}."""
     found = {}
-    for name, hw9 in notebooks.items():
+    for name, (hw9, decoder) in vaes.items():
         images = hw9.test_images[::2]
         labels = hw9.test_labels[::2]
         pairs = hw9.choose_pairs(labels.cpu(), 0, TIMES)[1][:200]
-        walks = hw9.make_walks(pairs, images, hw9.encoder, {name: decoders[name]})
+        decoders = {name: decoder}
+        walks = hw9.make_walks(pairs, images, hw9.encoder, decoders)
         for way, rows in walks.items():
             found[way] = hw9.measure(rows, labels[pairs], images, judge)
     strips = {}
-    for way in ("cross-fade", *notebooks, "real images"):
+    for way in ("cross-fade", *vaes, "real images"):
         strips[way] = found[way]["seen"]
     figure = hw9.plot_strips(strips, labels[pairs])
-    figure.savefig(folder / "strips.png", dpi=150, bbox_inches="tight")
+    figure.savefig(FIGURES / "strips.png", dpi=150, bbox_inches="tight")
     # The first six pairs on which one of the two switches once, and only one.
-    first, second = notebooks
+    first, second = vaes
     differ = found[first]["once"] != found[second]["once"]
     chosen = differ.nonzero()[:6, 0].cpu()
     halves = []
-    for name, hw9 in notebooks.items():
-        figure = hw9.draw_figure(
-            pairs[chosen], images, labels, hw9.encoder, decoders[name]
-        )
+    for name, (hw9, decoder) in vaes.items():
+        figure = hw9.draw_figure(pairs[chosen], images, labels, hw9.encoder, decoder)
         digits = found[name]["seen"][chosen].flatten()
         for panel, digit in zip(figure.axes, digits, strict=True):
             panel.set_xlabel(f"{digit}")
         figure.suptitle(name)
         figure.canvas.draw()
         halves.append(np.asarray(figure.canvas.buffer_rgba()))
-    plt.imsave(folder / "pairs.png", np.hstack(halves))
+    plt.imsave(FIGURES / "pairs.png", np.hstack(halves))

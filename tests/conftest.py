@@ -14,14 +14,17 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
-from read_notebook import PROJECT, define, read_cells
+from read_notebook import PROJECT, define, edit, read_cells
 from torch.nn.modules.module import register_module_forward_pre_hook
 from traitlets.config import Config
 
 from run import write_setting
 
+# For speed, 200 pairs of each kind, not 2,500, and one epoch of the judge.
+CELLS = edit(read_cells(), "Measure four ways", "times=250", "times=20")
+CELLS = edit(CELLS, "Train the judge", "num_epochs=3", "num_epochs=1")
 # What the notebook defines, so that tests can import it; nothing else of it has run.
-sys.modules["hw9"] = define(read_cells())
+sys.modules["hw9"] = define(CELLS)
 plt.switch_backend("agg")
 plt.rcParams["figure.max_open_warning"] = 0  # many runs in one process
 # Tests in the background, too, can be interrupted, and interrupt themselves.
@@ -105,9 +108,7 @@ class Run:
             if title == "Settings":
                 for name, value in SMALL.items():
                     source = write_setting(f"{name}={value}", source)
-            # for speed, 200 pairs of each kind, not 2,500, and one epoch of the judge
-            source = source.replace("times=250", "times=20")
-            self.execute(source.replace("num_epochs=3", "num_epochs=1"))
+            self.execute(source)
         return self
 
 
@@ -128,7 +129,7 @@ def run(tmp_path_factory):
             run.trained_on[name] += split_bytes(inputs[0])
 
     hook = register_module_forward_pre_hook(watch)
-    run.execute_all(read_cells())
+    run.execute_all(CELLS)
     hook.remove()
     plt.close("all")
     return run

@@ -10,20 +10,23 @@ from conftest import Run
 from read_notebook import edit, read_cells
 
 pytestmark = pytest.mark.faults
-# As if on MNIST, and without Part 6, which comes after the PDF.
+# As if on MNIST.
 CELLS = edit(
     read_cells(), "Save the submission", "(listed, DATASET,", '(listed, "mnist",'
 )
-CELLS = {title: source for title, source in CELLS.items() if source < "# 6"}
-TRAIN = CELLS["Train"]
+TITLES = list(CELLS)
 SAVE = CELLS["Save the submission"]
 READY = "abc123_HW9.pdf is ready to hand in, if abc123 is your NetID"
 TWICE = "abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: a cell ran twice "
 
 
-def below(source):
-    """Return the cells below one."""
-    return {title: cell for title, cell in CELLS.items() if cell > source}
+def choose_cells(first, last):
+    """Return the cells of the homework from one title to another."""
+    titles = TITLES[TITLES.index(first) : TITLES.index(last) + 1]
+    return {title: CELLS[title] for title in titles}
+
+
+HOMEWORK = choose_cells("Environment", "Save the submission")
 
 
 def listing(run, name):
@@ -35,10 +38,12 @@ def listing(run, name):
 @pytest.fixture(scope="module")
 def edited(tmp_path_factory):
     """Return a run in which 2.3 was edited, and it and all below it ran again."""
-    run = Run(tmp_path_factory.mktemp("edited")).execute_all(CELLS)
-    cell = CELLS["Decoder"]
-    run.execute(cell.replace("SiLU", "ReLU"))
-    return run.execute_all(below(cell))
+    run = Run(tmp_path_factory.mktemp("edited")).execute_all(HOMEWORK)
+    again = choose_cells("Decoder", "Save the submission")
+    again = edit(
+        again, "Decoder", "nn.SiLU(),\n            to_pix", "nn.ReLU(), to_pix"
+    )
+    return run.execute_all(again)
 
 
 def test_a_cell_edited_and_run_again_is_a_preview(edited):
@@ -58,13 +63,12 @@ def stop(*_):
 @pytest.mark.parametrize("magic", ["", "%%capture\n", "%%time\n"])
 def test_training_that_was_stopped_leaves_no_pdf(tmp_path, magic):
     """Even if all cells below it are run, one by one."""
-    above = {title: source for title, source in CELLS.items() if source < TRAIN}
-    run = Run(tmp_path).execute_all(above)
+    run = Run(tmp_path).execute_all(choose_cells("Environment", "Prior"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(run.names, "evaluate", stop)
         with contextlib.suppress(KeyboardInterrupt):
-            run.execute(magic + TRAIN)
-    for source in below(TRAIN).values():
+            run.execute(magic + CELLS["Train"])
+    for source in choose_cells("Curves, and the test images", "Caption").values():
         with contextlib.suppress(NameError):
             run.execute(source)
     with pytest.raises(NameError, match="history"):
@@ -84,7 +88,7 @@ def own(tmp_path_factory):
     taken.mkdir()
     cells = {"above 0.1": "above = 1", "once": ONCE, "often": OFTEN, "again": OFTEN}
     with pytest.raises(OSError, match="abc123_HW9"):
-        run.execute_all(cells | CELLS)
+        run.execute_all(cells | HOMEWORK)
     taken.rmdir()
     run.said = run.execute(SAVE)
     return run
@@ -105,4 +109,4 @@ def test_cells_of_ones_own_are_listed(own, line):
     "ignore:__array__ implementation",  # between torch and NumPy
 )
 def test_no_call_is_deprecated(tmp_path):
-    Run(tmp_path).execute_all(CELLS)
+    Run(tmp_path).execute_all(HOMEWORK)

@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from conftest import Run
-from read_notebook import read_cells, run_cell
-
-CELLS = read_cells()
+from conftest import CELLS, Run
+from read_notebook import run_cell
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28), (5, 1, 28, 28)])
@@ -20,11 +18,6 @@ def test_decoder_takes_a_batch_or_one_code(decoder, shape):
     z = torch.randn(shape)
     images = decoder(z)
     assert images.shape == (z.numel() // 4, 28, 28)
-
-
-def test_decoder_begins_with_an_almost_blank_page(decoder):
-    images = decoder(torch.randn(50, 4))
-    assert images.mean() < 0.2
 
 
 # A VAE from elsewhere, with BatchNorm, made by a class and by a function.
@@ -49,10 +42,10 @@ def Decoder(d):
 
 
 @pytest.fixture
-def call(hw9):
+def toy_call(hw9):
     """Return a function that runs the toy call with another VAE."""
 
-    def call(source):
+    def toy_call(source):
         names = dict(vars(hw9))
         names["LATENT_DIM"] = 4
         names["device"] = "cpu"
@@ -61,36 +54,28 @@ def call(hw9):
         run_cell(source, "own classes", names)
         run_cell(CELLS["A toy call"], "A toy call", names)
 
-    return call
+    return toy_call
 
 
-def test_the_toy_call_lets_a_vae_from_elsewhere_pass_and_prints_shapes(call, capsys):
-    call(ELSEWHERE)
+def test_the_toy_call_lets_a_vae_from_elsewhere_pass_and_prints_shapes(
+    toy_call, capsys
+):
+    toy_call(ELSEWHERE)
     shapes = capsys.readouterr().out.split("torch.Size")
     assert shapes == ["", "([2, 1, 28, 28]) ", "([2, 4]) ", "([2, 4]) ", "([2, 784])\n"]
 
 
-def test_the_toy_call_stops_a_decoder_without_a_sigmoid(call):
+def test_the_toy_call_stops_a_decoder_without_a_sigmoid(toy_call):
     wrong = ELSEWHERE.replace("nn.Sigmoid()", "nn.Identity()")
     with pytest.raises(AssertionError, match=r"end the decoder with nn\.Sigmoid\(\)"):
-        call(wrong)
+        toy_call(wrong)
 
 
-ONE_CODE = "one image must have one code"
-
-
-def test_the_toy_call_stops_dropout_that_evaluation_mode_leaves_on(call):
-    wrong = ELSEWHERE.replace("self.hidden(", "nn.functional.dropout(")
-    wrong = wrong.replace("nn.Linear(400, d)", "nn.Linear(784, d)")
-    with pytest.raises(AssertionError, match=ONE_CODE):
-        call(wrong)
-
-
-def test_the_toy_call_stops_codes_that_depend_on_the_rest_of_the_batch(call):
+def test_the_toy_call_stops_codes_that_depend_on_the_rest_of_the_batch(toy_call):
     standardised = "(h - h.mean(0)) / (h.std(0, correction=0) + 1e-5)"
     wrong = ELSEWHERE.replace("return ", f"h = {standardised}\n        return ", 1)
-    with pytest.raises(AssertionError, match=ONE_CODE):
-        call(wrong)
+    with pytest.raises(AssertionError, match="one image must have one code"):
+        toy_call(wrong)
 
 
 def test_another_vae_and_default_dtype_go_through_the_whole_notebook(tmp_path):

