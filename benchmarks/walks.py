@@ -54,9 +54,10 @@ def judge_rows(hw9, rows, digits, reference, judge):
 def error_at_ends(images, encoder, decoder):
     """Return the squared error of images decoded from their codes, a mean."""
     mu, _ = encoder(images)
-    decoded = decoder(mu).reshape(images.shape)
-    error = (decoded - images).square()
-    return error.sum().item() / len(images)
+    decoded = decoder(mu)
+    error = decoded.reshape(images.shape) - images
+    total = error.square().sum()
+    return total.item() / len(images)
 
 
 def measure_walks(hw9, judges, decoders, elbo):
@@ -97,8 +98,10 @@ def animate(hw9, decoder):
     rows = walks["line"]  # (20, 9, 28, 28)
     real = rows[:, [0, 8], 1:27, 1:27]
     rows[:, [0, 8]] = pad(real, [1, 1, 1, 1], value=1.0)  # framed black
+    there = list(range(9))
+    back = there[::-1]
     frames = []
-    for k in [0, 0, 0, *range(9), 8, 8, 8, *range(8, 0, -1)]:
+    for k in [0, 0, *there, 8, 8, *back]:  # rests at both ends
         images = rows[:, k, None]
         sheet = make_grid(1 - images, nrow=10, pad_value=1)
         frame = to_pil_image(sheet[0])
@@ -120,27 +123,31 @@ def draw_pictures(vaes, judge):
     for name, (hw9, decoder) in vaes.items():
         images = hw9.test_images[::2]
         labels = hw9.test_labels[::2]
-        pairs = hw9.choose_pairs(labels.cpu(), 0, TIMES)[1][:200]
+        _, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
+        pairs = different[:200]
+        digits = labels[pairs]
         decoders = {name: decoder}
         walks = hw9.make_walks(pairs, images, hw9.encoder, decoders)
         for way, rows in walks.items():
-            found[way] = hw9.measure(rows, labels[pairs], images, judge)
+            found[way] = hw9.measure(rows, digits, images, judge)
     strips = {}
     for way in ("cross-fade", *vaes, "real images"):
         strips[way] = found[way]["seen"]
-    figure = hw9.plot_strips(strips, labels[pairs])
+    figure = hw9.plot_strips(strips, digits)
     figure.savefig(FIGURES / "strips.png", dpi=150, bbox_inches="tight")
     # The first six pairs on which one of the two switches once, and only one.
-    first, second = vaes
-    differ = found[first]["once"] != found[second]["once"]
-    chosen = differ.nonzero()[:6, 0].cpu()
+    first, second = [found[name]["once"] for name in vaes]
+    differ = (first != second).nonzero()
+    chosen = differ[:6, 0].cpu()
     halves = []
     for name, (hw9, decoder) in vaes.items():
         figure = hw9.draw_figure(pairs[chosen], images, labels, hw9.encoder, decoder)
-        digits = found[name]["seen"][chosen].flatten()
-        for panel, digit in zip(figure.axes, digits, strict=True):
+        seen = found[name]["seen"][chosen]
+        for panel, digit in zip(figure.axes, seen.flatten(), strict=True):
             panel.set_xlabel(f"{digit}")
         figure.suptitle(name)
         figure.canvas.draw()
-        halves.append(np.asarray(figure.canvas.buffer_rgba()))
-    plt.imsave(FIGURES / "pairs.png", np.hstack(halves))
+        pixels = figure.canvas.buffer_rgba()
+        halves.append(np.asarray(pixels))
+    side_by_side = np.hstack(halves)
+    plt.imsave(FIGURES / "pairs.png", side_by_side)
