@@ -14,7 +14,14 @@ from pathlib import Path
 import cells
 import report
 from cells import CELLS, PROJECT, QUICK
-from report import CORNERS, NOTEBOOK, RADIUS, TEMPERATURE, TEXTBOOK, TUTORIAL
+from report import (
+    NOTEBOOK,
+    PLUS_CORNERS,
+    PLUS_RADIUS,
+    PLUS_TEMPERATURE,
+    TEXTBOOK,
+    TUTORIAL,
+)
 from walks import animate, decode_for_lines, draw_pictures, measure_walks
 
 
@@ -51,8 +58,8 @@ def make_decoders(hw9, kind):
         return {TUTORIAL: plain, f"{TUTORIAL}, for lines": for_lines}
     if kind == TEXTBOOK:
         crisp = decode_for_lines(hw9, share=0)
-        return {TEXTBOOK: plain, TEMPERATURE: crisp, RADIUS: for_lines}
-    return {CORNERS: for_lines}
+        return {TEXTBOOK: plain, PLUS_TEMPERATURE: crisp, PLUS_RADIUS: for_lines}
+    return {PLUS_CORNERS: for_lines}
 
 
 def run_whole():
@@ -71,12 +78,26 @@ def run_whole():
     ]
 
 
+def draw(textbook, ours, judge):
+    """Draw walks of the two VAEs of two notebooks."""
+    temperature = ours.TEMPERATURE
+    crisp = decode_for_lines(textbook, share=0)
+    vaes = {
+        f"{TEXTBOOK},\nT = {temperature}": (textbook.encoder, crisp),
+        NOTEBOOK: (ours.encoder, ours.decoder),
+    }
+    draw_pictures(ours, vaes, judge)
+    animate(ours, ours.decoder)
+
+
 def main():
-    """Measure, draw, and report."""
-    judges = cells.train_judges(cells.begin(CELLS, {}))
+    """Measure, report, and draw."""
+    hw9 = cells.begin(CELLS, {})
+    judges = cells.train_judges(hw9)
+    hw9.encoder = None  # cross-fades and real images need none
+    walks = measure_walks(hw9, judges, decoders={}, elbo=None)
     runs = []
-    walks = []
-    drawn = {}
+    first = {}
     for kind, epochs, seed in plan():
         print(f"\n{kind}, EPOCHS={epochs}, SEED={seed}", flush=True)
         hw9 = train(kind, epochs, seed)
@@ -86,18 +107,11 @@ def main():
         if epochs in (8, 10):
             decoders = make_decoders(hw9, kind)
             walks += measure_walks(hw9, judges, decoders, loss["-ELBO"])
-            if seed == 0:
-                drawn[kind] = (hw9, decoders)
+            first.setdefault(kind, hw9)
     if not QUICK:
         runs += run_whole()
-    textbook, decoders = drawn[TEXTBOOK]
-    crisp = decoders[TEMPERATURE]
-    ours, decoders = drawn[NOTEBOOK]
-    decoder = decoders[CORNERS]
-    name = f"{TEXTBOOK},\nT = {ours.TEMPERATURE}"
-    draw_pictures({name: (textbook, crisp), NOTEBOOK: (ours, decoder)}, judges["judge"])
-    animate(ours, decoder)
     report.publish("results", {"runs": runs, "walks": walks})
+    draw(first[TEXTBOOK], first[NOTEBOOK], judges["judge"])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The names of a notebook live in a module: hw9.train, hw9.encoder. With QUICK=1 i
 environment, all is done small, on the sample.
 """
 
+import gc
 import os
 import time
 
@@ -13,7 +14,6 @@ import tutorial
 from read_notebook import PROJECT, define, read_cells, run_cell
 from torch import nn
 
-os.chdir(PROJECT)  # where the notebook finds its data
 QUICK = "QUICK" in os.environ
 SMALL = {"DATASET": "sample", "EPOCHS": 1} if QUICK else {}
 CELLS = read_cells()
@@ -23,10 +23,12 @@ PREPARE = ["Load MNIST", "Images as tensors", "Training and validation images", 
 
 def begin(cells, settings):
     """Return a notebook of these cells that is about to train, with these settings."""
+    gc.collect()  # a notebook's functions hold on to it, and to its images
+    os.chdir(PROJECT)  # where it finds its data
     hw9 = define(cells)
-    settings = settings | SMALL
-    assert settings.keys() <= vars(hw9).keys(), "the notebook lacks one of the settings"
-    vars(hw9).update(settings)
+    for name, value in (settings | SMALL).items():
+        getattr(hw9, name)  # raises AttributeError if there is no such setting
+        setattr(hw9, name, value)
     for title in PREPARE:
         run_cell(cells[title], title, vars(hw9))
     return hw9
@@ -67,7 +69,6 @@ def measure_loss(hw9):
 
 def train_judges(hw9):
     """Return {name: judge}: the notebook's, and a fully connected one."""
-    hw9.SEED = 0  # the same judges for all
     run_cell(CELLS["Train the judge"], "Train the judge", vars(hw9))
     torch.manual_seed(1)
     second = hw9.Judge()

@@ -18,7 +18,9 @@ TIMES = 20 if QUICK else 250  # ten pairs each
 
 
 def decode_for_lines(hw9, share):
-    """Return the decoder that the notebook makes of its VAE for this MOVED_SHARE."""
+    """Return the decoder that the notebook makes of its VAE for a MOVED_SHARE.
+
+    It is the notebook's from now on, and so is the share."""
     hw9.MOVED_SHARE = share
     run_cell(CELLS["Radius"], "Radius", vars(hw9))
     return hw9.decoder
@@ -61,10 +63,11 @@ def error_at_ends(images, encoder, decoder):
 
 
 def measure_walks(hw9, judges, decoders, elbo):
-    """Return a record {"row", "judge", measure: number} for each way and judge.
+    """Return a record {"row", "judge", measure: number} for each decoder and judge.
 
     The walks are lines between codes of test images, 2,500 of a kind; decoders:
-    {way: decoder}, all of the VAE whose -ELBO is elbo. "within: ": within a digit."""
+    {row: decoder}, all of the VAE whose -ELBO is elbo. Without decoders, they are
+    cross-fades, and real images. "within: ": within a digit."""
     images = hw9.test_images[::2]  # as in Part 6: these can be ends,
     labels = hw9.test_labels[::2]
     reference = hw9.test_images[1::2]  # and the others show what real images look like
@@ -72,15 +75,16 @@ def measure_walks(hw9, judges, decoders, elbo):
     within = hw9.make_walks(same, images, hw9.encoder, decoders)
     between = hw9.make_walks(different, images, hw9.encoder, decoders)
     records = []
-    for way in between:
-        ends = {}
-        if way in decoders:
-            error = error_at_ends(hw9.test_images, hw9.encoder, decoders[way])
-            ends = {"-ELBO": elbo, "error at the ends": error}
+    for way in decoders or between:
         for name, judge in judges.items():
+            record = {"row": way, "judge": name}
+            if way in decoders:
+                decoder = decoders[way]
+                error = error_at_ends(hw9.test_images, hw9.encoder, decoder)
+                record["-ELBO"] = elbo
+                record["error at the ends"] = error
             digits = labels[different]
-            found = judge_rows(hw9, between[way], digits, reference, judge)
-            record = {"row": way, "judge": name} | ends | found
+            record |= judge_rows(hw9, between[way], digits, reference, judge)
             digits = labels[same]
             found = judge_rows(hw9, within[way], digits, reference, judge)
             for measure, value in found.items():
@@ -115,23 +119,22 @@ def animate(hw9, decoder):
     )
 
 
-def draw_pictures(vaes, judge):
+def draw_pictures(hw9, vaes, judge):
     """Draw what a judge sees in walks of two VAEs; write strips.png and pairs.png.
 
-    vaes: {name: (notebook, decoder)}."""
+    vaes: {name: (encoder, decoder)}."""
+    images = hw9.test_images[::2]
+    labels = hw9.test_labels[::2]
+    _, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
+    pairs = different[:200]
+    digits = labels[pairs]
+    walks = {}
+    for name, (encoder, decoder) in vaes.items():
+        walks |= hw9.make_walks(pairs, images, encoder, {name: decoder})
     found = {}
-    for name, (hw9, decoder) in vaes.items():
-        images = hw9.test_images[::2]
-        labels = hw9.test_labels[::2]
-        _, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
-        pairs = different[:200]
-        digits = labels[pairs]
-        decoders = {name: decoder}
-        walks = hw9.make_walks(pairs, images, hw9.encoder, decoders)
-        for way, rows in walks.items():
-            found[way] = hw9.measure(rows, digits, images, judge)
     strips = {}
     for way in ("cross-fade", *vaes, "real images"):
+        found[way] = hw9.measure(walks[way], digits, images, judge)
         strips[way] = found[way]["seen"]
     figure = hw9.plot_strips(strips, digits)
     figure.savefig(FIGURES / "strips.png", dpi=150, bbox_inches="tight")
@@ -140,9 +143,9 @@ def draw_pictures(vaes, judge):
     differ = (first != second).nonzero()
     chosen = differ[:6, 0].cpu()
     halves = []
-    for name, (hw9, decoder) in vaes.items():
-        figure = hw9.draw_figure(pairs[chosen], images, labels, hw9.encoder, decoder)
-        seen = found[name]["seen"][chosen]
+    for name, (encoder, decoder) in vaes.items():
+        figure = hw9.draw_figure(pairs[chosen], images, labels, encoder, decoder)
+        seen = strips[name][chosen]
         for panel, digit in zip(figure.axes, seen.flatten(), strict=True):
             panel.set_xlabel(f"{digit}")
         figure.suptitle(name)

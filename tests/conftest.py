@@ -24,7 +24,8 @@ from run import write_setting
 CELLS = edit(read_cells(), "Measure four ways", "times=250", "times=20")
 CELLS = edit(CELLS, "Train the judge", "num_epochs=3", "num_epochs=1")
 # What the notebook defines, so that tests can import it; nothing else of it has run.
-sys.modules["hw9"] = define(CELLS)
+hw9 = define(CELLS)
+sys.modules["hw9"] = hw9
 plt.switch_backend("agg")
 plt.rcParams["figure.max_open_warning"] = 0  # many runs in one process
 # Tests in the background, too, can be interrupted, and interrupt themselves.
@@ -41,13 +42,7 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def hw9():
-    """Return the notebook's definitions as a module; nothing else of it has run."""
-    return sys.modules["hw9"]
-
-
-@pytest.fixture(scope="session")
-def sample(hw9):
+def sample():
     """Return the sample's two splits, loaded as the notebook loads them."""
     train = hw9.load_mnist(SAMPLE, train=True, download=False)
     test = hw9.load_mnist(SAMPLE, train=False, download=False)
@@ -55,14 +50,14 @@ def sample(hw9):
 
 
 @pytest.fixture
-def encoder(hw9):
+def encoder():
     """Return an untrained encoder for codes of 4 numbers."""
     torch.manual_seed(1)
     return hw9.Encoder(4)
 
 
 @pytest.fixture
-def decoder(hw9):
+def decoder():
     """Return an untrained decoder of such codes."""
     torch.manual_seed(2)
     return hw9.Decoder(4)

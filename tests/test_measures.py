@@ -51,6 +51,15 @@ def test_only_from_the_first_digit_to_the_second_is_one_switch(walk):
     assert found["once"].all() == (walk in ONCE)
 
 
+def test_half_way_is_the_distance_of_the_fifth_of_nine_images():
+    rows = torch.rand(30, 9, 28, 28)
+    reference = torch.rand(40, 1, 28, 28)
+    found = measure(rows, torch.zeros(30, 2), reference, JUDGE)
+    middle = get_first_pixels(rows[:, 4, None])
+    expected = frechet_distance(middle, get_first_pixels(reference))
+    assert_close(found["half way"], expected)
+
+
 @pytest.fixture
 def ends():
     """Return the images at the ends of 502 pairs, A and B."""

@@ -90,10 +90,6 @@ def test_the_screen_shows_progress_and_ends_with_the_pdf(screen):
     assert "/abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: " in last
 
 
-def test_the_screen_shows_no_warning(screen):
-    assert "warning" not in screen.lower()
-
-
 def test_a_wrong_setting_stops_make_with_one_line(copy):
     words = 'EPOCHS=a "b: it must be a number, as 8.\nmake: *** '
     assert in_shell(copy, "make", 'EPOCHS=a "b').startswith(words)

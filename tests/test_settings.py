@@ -1,4 +1,4 @@
-"""Settings: a wrong one is one error that names it, before anything is read."""
+"""Settings: a wrong one is one error in words, before anything is read."""
 
 import re
 
@@ -54,5 +54,5 @@ def test_a_wrong_setting_is_an_error_that_says_so(name, value, words):
         check(**{name: value})
 
 
-def test_the_textbooks_vae_passes():
-    check(CORNER_DISTANCE=0, MOVED_SHARE=0, TEMPERATURE=1)
+def test_the_textbooks_vae_passes_even_with_codes_of_two_numbers():
+    check(CORNER_DISTANCE=0, MOVED_SHARE=0, TEMPERATURE=1, LATENT_DIM=2)

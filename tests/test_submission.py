@@ -10,16 +10,24 @@ import matplotlib.pyplot as plt
 import pypdf
 import pypdfium2
 import pytest
+from hw9 import (
+    RESTART,
+    Encoder,
+    find_fault,
+    make_caption,
+    make_prior_means,
+    save_submission,
+)
 from PIL import Image, ImageOps
 from read_notebook import read_cells
 from torch.nn import Linear
 
 CELLS = read_cells()
-CODE = [cell for cell in CELLS.values() if cell < "# 5" and "(not listed)" not in cell]
+LISTED = re.compile(r"# [0-4]\.(?!.*\(not listed\))")  # of Parts 0 to 4
+CODE = list(filter(LISTED.match, CELLS.values()))
 FIGURES = ["figures/same_digit_PREVIEW.png", "figures/different_digit_PREVIEW.png"]
 HEAD = r"HW9, abc123\s+(PREVIEW[^.]*\.\s+)?\d+\s"
 LAST = "Cells marked “not listed” only show something, or typeset these pages."
-AGAIN = "restart the kernel and run all cells"
 
 
 def squeeze(text):
@@ -92,13 +100,13 @@ def test_each_page_has_the_caption_and_its_pairs(run, pages):
 
 
 @pytest.fixture
-def caption(hw9):
+def caption():
     """Return a function of the three changes, all off unless given."""
 
     def caption(distance=0.0, radius=0.0, temperature=1):
         decoder = types.SimpleNamespace(radius=radius, temperature=temperature)
-        prior_means = hw9.make_prior_means(16, distance)
-        return hw9.make_caption("MNIST", 7, 8, prior_means, decoder, 0.91)
+        prior_means = make_prior_means(16, distance)
+        return make_caption("MNIST", 7, 8, prior_means, decoder, 0.91)
 
     return caption
 
@@ -160,12 +168,12 @@ def test_for_grading_names_the_page_of_each_part(pages, part):
 
 
 @pytest.fixture
-def save(hw9, tmp_path, monkeypatch):
+def save(tmp_path, monkeypatch):
     """Return a function that saves cells, without figures, and returns the PDF."""
     monkeypatch.chdir(tmp_path)
 
     def save(listed, fault=""):
-        hw9.save_submission("abc123", {}, {}, "", listed, fault)
+        save_submission("abc123", {}, {}, "", listed, fault)
         (path,) = tmp_path.glob("*.pdf")
         return path
 
@@ -210,9 +218,9 @@ def test_indents_and_blank_lines_are_kept(save):
 
 
 def test_a_preview_says_so_in_its_name_and_below_the_cell(save, capsys):
-    assert save(CODE, fault=AGAIN).name == "abc123_HW9_PREVIEW.pdf"
+    assert save(CODE, fault=RESTART).name == "abc123_HW9_PREVIEW.pdf"
     said = capsys.readouterr().out
-    assert said == f"abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: {AGAIN}.\n"
+    assert said == f"abc123_HW9_PREVIEW.pdf PREVIEW, do not submit: {RESTART}.\n"
 
 
 def test_a_preview_says_so_on_each_page(pages):
@@ -221,10 +229,10 @@ def test_a_preview_says_so_on_each_page(pages):
         assert words in " ".join(page.split())
 
 
-def test_a_preview_touches_nothing_of_a_submission(hw9, save):
+def test_a_preview_touches_nothing_of_a_submission(save):
     path = save(CODE)
     before = path.read_bytes()
-    hw9.save_submission("abc123", {"same_digit": plt.figure()}, {}, "", [], AGAIN)
+    save_submission("abc123", {"same_digit": plt.figure()}, {}, "", [], RESTART)
     assert path.read_bytes() == before
     assert not Path("figures/same_digit.png").exists()
 
@@ -233,11 +241,11 @@ def test_a_preview_touches_nothing_of_a_submission(hw9, save):
 
 
 @pytest.fixture
-def fault(hw9, vae):
+def fault(encoder):
     """Return a function: which fault is found after these cells ran."""
 
-    def fault(listed, dataset="mnist", maker=hw9.Encoder, encoder=vae[0]):
-        return hw9.find_fault(listed, dataset, {maker: encoder})
+    def fault(listed, maker=Encoder):
+        return find_fault(listed, "mnist", {maker: encoder})
 
     return fault
 
@@ -257,21 +265,21 @@ EDITED = [  # the cell of training, as a student may have changed it
 
 
 @pytest.mark.parametrize("edited", EDITED)
-def test_all_cells_edited_and_with_ones_own_pass(fault, edited):
+def test_training_of_ones_own_and_cells_of_ones_own_pass(fault, edited):
     cells = [edited if cell == TRAIN else cell for cell in CODE]
     assert fault([*OWN, *cells[:20], *OWN, *cells[20:], *OWN]) == ""
 
 
 @pytest.mark.parametrize("again", [TRAIN, "%%time\n" + TRAIN])
 def test_a_cell_that_ran_twice_is_named(fault, again):
-    assert fault([*CODE, again]) == f"a cell ran twice (3.7 Train): {AGAIN}"
+    assert fault([*CODE, again]) == f"a cell ran twice (3.7 Train): {RESTART}"
 
 
 def test_a_class_changed_after_training_is_a_fault(fault):
     class Encoder:
         __module__ = "__main__"
 
-    assert fault(CODE, maker=Encoder) == f"Encoder has changed since: {AGAIN}"
+    assert fault(CODE, maker=Encoder) == f"Encoder has changed since: {RESTART}"
 
 
 @pytest.mark.parametrize("maker", [Linear, functools.partial(Linear, 784)])
