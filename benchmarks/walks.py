@@ -148,7 +148,7 @@ def draw_pictures(hw9, vaes, judge):
         seen = strips[name][chosen]
         for panel, digit in zip(figure.axes, seen.flatten(), strict=True):
             panel.set_xlabel(f"{digit}")
-        figure.suptitle(name)
+        figure.suptitle(name.replace("\n", " "))
         figure.canvas.draw()
         pixels = figure.canvas.buffer_rgba()
         halves.append(np.asarray(pixels))
