@@ -79,11 +79,12 @@ def run_whole():
 
 
 def draw(textbook, ours, judge):
-    """Draw walks of the two VAEs of two notebooks."""
-    temperature = ours.TEMPERATURE
+    """Draw walks of the VAEs of two notebooks."""
+    moved = decode_for_lines(textbook, ours.MOVED_SHARE)
     crisp = decode_for_lines(textbook, share=0)
     vaes = {
-        f"{TEXTBOOK},\nT = {temperature}": (textbook.encoder, crisp),
+        f"textbook, T = {ours.TEMPERATURE}": (textbook.encoder, crisp),
+        PLUS_RADIUS: (textbook.encoder, moved),
         NOTEBOOK: (ours.encoder, ours.decoder),
     }
     draw_pictures(ours, vaes, judge)

@@ -17,8 +17,9 @@ from torch import nn
 QUICK = "QUICK" in os.environ
 SMALL = {"DATASET": "sample", "EPOCHS": 1} if QUICK else {}
 CELLS = read_cells()
-# The cells that run before "Train"; of the others, definitions are enough.
+# These cells run; of the others, definitions are enough.
 PREPARE = ["Load MNIST", "Images as tensors", "Training and validation images", "Prior"]
+RUN = [*PREPARE, "Train", "Radius", "Train the judge"]
 
 
 def begin(cells, settings):

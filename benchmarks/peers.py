@@ -213,6 +213,7 @@ def main():
         drawn |= hw9.make_walks(pairs, hw9.test_images, hw9.encoder, decoders)
     report.publish("peers", {"walks": walks, "chosen": chosen})
     hw9.show(torch.stack(list(drawn.values())), 45, "")
+    plt.title(f"From the top: {', '.join(drawn)}", fontsize=6, wrap=True)
     plt.savefig(FIGURES / "peers.png", dpi=200, bbox_inches="tight")
 
 

@@ -119,10 +119,45 @@ def animate(hw9, decoder):
     )
 
 
-def draw_pictures(hw9, vaes, judge):
-    """Draw what a judge sees in walks of two VAEs; write strips.png and pairs.png.
+def draw_strips(hw9, found, digits):
+    """Write strips.png: what a judge sees in walks, {way: what it says of them}."""
+    strips = {}
+    for way, said in found.items():
+        strips[f"{way}\n{said['switches once']:.0%}"] = said["seen"]
+    figure = hw9.plot_strips(strips, digits)
+    figure.set_size_inches(10, 5)
+    figure.savefig(FIGURES / "strips.png", dpi=150, bbox_inches="tight")
 
-    vaes: {name: (encoder, decoder)}."""
+
+def draw_pairs(hw9, vaes, found, pairs):
+    """Write pairs.png: the first six pairs on which just one of two VAEs switches once.
+
+    vaes: {name: (encoder, decoder)}; found: {name: what a judge says of the pairs}."""
+    images = hw9.test_images[::2]
+    labels = hw9.test_labels[::2]
+    first, second = [found[name]["once"] for name in vaes]
+    differ = (first != second).nonzero()[:, 0]
+    chosen = differ[:6].cpu()
+    halves = []
+    for name, (encoder, decoder) in vaes.items():
+        figure = hw9.draw_figure(pairs[chosen], images, labels, encoder, decoder)
+        alone = found[name]["once"][differ].sum()
+        count = f"{alone} of {len(differ)} such pairs"
+        figure.suptitle(f"{name}: the only one in {count}")
+        panels = iter(figure.axes)
+        for k in chosen:
+            for digit in found[name]["seen"][k]:
+                colour = "black" if digit in labels[pairs[k]] else "red"
+                next(panels).set_xlabel(f"{digit}", color=colour)
+        figure.canvas.draw()
+        pixels = figure.canvas.buffer_rgba()
+        halves.append(np.asarray(pixels))
+    side_by_side = np.hstack(halves)
+    plt.imsave(FIGURES / "pairs.png", side_by_side)
+
+
+def draw_pictures(hw9, vaes, judge):
+    """Draw walks of VAEs, {name: (encoder, decoder)}, and what a judge sees in them."""
     images = hw9.test_images[::2]
     labels = hw9.test_labels[::2]
     _, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
@@ -132,25 +167,13 @@ def draw_pictures(hw9, vaes, judge):
     for name, (encoder, decoder) in vaes.items():
         walks |= hw9.make_walks(pairs, images, encoder, {name: decoder})
     found = {}
-    strips = {}
+    middles = []
     for way in ("cross-fade", *vaes, "real images"):
         found[way] = hw9.measure(walks[way], digits, images, judge)
-        strips[way] = found[way]["seen"]
-    figure = hw9.plot_strips(strips, digits)
-    figure.savefig(FIGURES / "strips.png", dpi=150, bbox_inches="tight")
-    # The first six pairs on which one of the two switches once, and only one.
-    first, second = [found[name]["once"] for name in vaes]
-    differ = (first != second).nonzero()
-    chosen = differ[:6, 0].cpu()
-    halves = []
-    for name, (encoder, decoder) in vaes.items():
-        figure = hw9.draw_figure(pairs[chosen], images, labels, encoder, decoder)
-        seen = strips[name][chosen]
-        for panel, digit in zip(figure.axes, seen.flatten(), strict=True):
-            panel.set_xlabel(f"{digit}")
-        figure.suptitle(name.replace("\n", " "))
-        figure.canvas.draw()
-        pixels = figure.canvas.buffer_rgba()
-        halves.append(np.asarray(pixels))
-    side_by_side = np.hstack(halves)
-    plt.imsave(FIGURES / "pairs.png", side_by_side)
+        middles.append(walks[way][:24, 4])
+    hw9.show(torch.cat(middles), 24, f"Half way: {', '.join(found)}")
+    plt.savefig(FIGURES / "halfway.png", dpi=150, bbox_inches="tight")
+    draw_strips(hw9, found, digits)
+    first, *_, last = vaes
+    two = {first: vaes[first], last: vaes[last]}
+    draw_pairs(hw9, two, found, pairs)
