@@ -61,7 +61,9 @@ def mean(values):
 
 
 def spread(values):
-    """Return the range of a column as a text."""
+    """Return the range of a column as a text; of a single value, none."""
+    if len(values) == 1:
+        return ""
     return f"{number(values.min())} to {number(values.max())}"
 
 
