@@ -83,11 +83,12 @@ def draw(textbook, ours, judge):
     moved = decode_for_lines(textbook, ours.MOVED_SHARE)
     crisp = decode_for_lines(textbook, share=0)
     vaes = {
-        f"textbook, T = {ours.TEMPERATURE}": (textbook.encoder, crisp),
+        TEXTBOOK: (textbook.encoder, textbook.plain_decoder),
+        PLUS_TEMPERATURE: (textbook.encoder, crisp),
         PLUS_RADIUS: (textbook.encoder, moved),
         NOTEBOOK: (ours.encoder, ours.decoder),
     }
-    draw_pictures(ours, vaes, judge)
+    draw_pictures(ours, vaes, [PLUS_TEMPERATURE, NOTEBOOK], judge)
     animate(ours, ours.decoder)
 
 

@@ -156,8 +156,10 @@ def draw_pairs(hw9, vaes, found, pairs):
     plt.imsave(FIGURES / "pairs.png", side_by_side)
 
 
-def draw_pictures(hw9, vaes, judge):
-    """Draw walks of VAEs, {name: (encoder, decoder)}, and what a judge sees in them."""
+def draw_pictures(hw9, vaes, compared, judge):
+    """Draw walks of VAEs, {name: (encoder, decoder)}, and what a judge sees in them.
+
+    compared: the names of the two whose pairs are drawn."""
     images = hw9.test_images[::2]
     labels = hw9.test_labels[::2]
     _, different = hw9.choose_pairs(labels.cpu(), 0, TIMES)
@@ -174,6 +176,5 @@ def draw_pictures(hw9, vaes, judge):
     hw9.show(torch.cat(middles), 24, f"Half way: {', '.join(found)}")
     plt.savefig(FIGURES / "halfway.png", dpi=150, bbox_inches="tight")
     draw_strips(hw9, found, digits)
-    first, *_, last = vaes
-    two = {first: vaes[first], last: vaes[last]}
+    two = {name: vaes[name] for name in compared}
     draw_pairs(hw9, two, found, pairs)
