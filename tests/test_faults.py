@@ -71,7 +71,7 @@ def test_training_that_was_stopped_leaves_no_pdf(tmp_path, magic):
     for source in choose_cells("Curves, and the test images", "Caption").values():
         with contextlib.suppress(NameError):
             run.execute(source)
-    with pytest.raises(NameError, match="history"):
+    with pytest.raises(NameError, match="caption"):
         run.execute(SAVE)
     assert not list(run.folder.glob("*.pdf"))
 
