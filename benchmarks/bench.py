@@ -78,18 +78,17 @@ def run_whole():
     ]
 
 
-def draw(textbook, ours, judge):
-    """Draw walks of the VAEs of two notebooks."""
-    moved = decode_for_lines(textbook, ours.MOVED_SHARE)
-    crisp = decode_for_lines(textbook, share=0)
-    vaes = {
-        TEXTBOOK: (textbook.encoder, textbook.plain_decoder),
-        PLUS_TEMPERATURE: (textbook.encoder, crisp),
-        PLUS_RADIUS: (textbook.encoder, moved),
-        NOTEBOOK: (ours.encoder, ours.decoder),
-    }
+def draw(first, judge):
+    """Draw walks of {kind: (notebook, {row: decoder})}."""
+    textbook, decoders = first[TEXTBOOK]
+    vaes = {}
+    for row, decoder in decoders.items():
+        vaes[row] = (textbook.encoder, decoder)
+    ours, decoders = first[NOTEBOOK]
+    decoder = decoders[PLUS_CORNERS]
+    vaes[NOTEBOOK] = (ours.encoder, decoder)
     draw_pictures(ours, vaes, [PLUS_TEMPERATURE, NOTEBOOK], judge)
-    animate(ours, ours.decoder)
+    animate(ours, decoder)
 
 
 def main():
@@ -109,11 +108,11 @@ def main():
         if epochs in (8, 10):
             decoders = make_decoders(hw9, kind)
             walks += measure_walks(hw9, judges, decoders, loss["-ELBO"])
-            first.setdefault(kind, hw9)
+            first.setdefault(kind, (hw9, decoders))
     if not QUICK:
         runs += run_whole()
     report.publish("results", {"runs": runs, "walks": walks})
-    draw(first[TEXTBOOK], first[NOTEBOOK], judges["judge"])
+    draw(first, judges["judge"])
 
 
 if __name__ == "__main__":

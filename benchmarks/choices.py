@@ -31,6 +31,8 @@ def main():
     for latent_dim, distance in OPTIONS[:1] if QUICK else OPTIONS:
         for seed in range(2):
             hw9 = train(latent_dim, distance, seed)
+            if not walks:  # cross-fades and real images, once
+                walks += measure_walks(hw9, judges, {}, None)
             decoders = {}
             for share in SHARES:
                 row = f"{latent_dim} numbers, corners at {distance}, share {share}"

@@ -132,16 +132,15 @@ def train_peer(peer, hw9, epochs, rate, weight):
         recipe[f"{part}learning_rate"] = rate
         recipe[f"{part}optimizer_cls"] = "AdamW"
         recipe[f"{part}optimizer_params"] = {"betas": (0.85, 0.9), "fused": True}
-    folder = tempfile.mkdtemp()  # the library saves what it trains
-    config = getattr(trainers, f"{trainer}TrainerConfig")(folder, **recipe)
-    run = getattr(trainers, f"{trainer}Trainer")(model, data, None, config, [])
-    # The notebook's sampler makes batches.
-    run.train_loader = DataLoader(
-        data, batch_size=None, sampler=hw9.train_loader.sampler
-    )
-    steps = epochs * len(run.train_loader)
-    run.callbacks.append(Schedules(run, hw9.one_cycle, steps))
-    run.train()
+    with tempfile.TemporaryDirectory() as folder:  # the library saves what it trains
+        config = getattr(trainers, f"{trainer}TrainerConfig")(folder, **recipe)
+        run = getattr(trainers, f"{trainer}Trainer")(model, data, None, config, [])
+        # The notebook's sampler makes batches.
+        sampler = hw9.train_loader.sampler
+        run.train_loader = DataLoader(data, batch_size=None, sampler=sampler)
+        steps = epochs * len(run.train_loader)
+        run.callbacks.append(Schedules(run, hw9.one_cycle, steps))
+        run.train()
     hw9.encoder = PeerEncoder()
     hw9.encoder.model = model.eval()
     hw9.plain_decoder = decoder.network

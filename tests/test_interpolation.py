@@ -129,9 +129,7 @@ def test_the_outer_columns_are_the_test_images_untouched(run, panels, pairs):
 def test_between_stand_the_interpolates_in_order(run, panels, pairs):
     names = run.names
     A, B = names["test_images"][pairs[3]]
-    encoder = names["encoder"]
-    decoder = names["decoder"]
-    row = names["create_interpolates"](A, B, encoder, decoder)
+    row = names["create_interpolates"](A, B, names["encoder"], names["decoder"])
     shown = get_pixels(panels[3])
     np.testing.assert_allclose(shown, row.cpu(), atol=1e-5)
 

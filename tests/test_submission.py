@@ -146,7 +146,7 @@ def test_all_code_is_there_as_typed_and_in_order(run, pages):
     listed = run.names["listed"]
     text = "\n".join(cell.removeprefix("# ") for cell in listed)
     assert len(listed) == len(CODE)
-    assert listing(pages).endswith(squeeze(text))
+    assert listing(pages).endswith(f".{squeeze(text)}")  # below the sources
 
 
 def test_cells_marked_so_are_not_listed_and_the_pages_say_so(pages):
@@ -202,7 +202,7 @@ def test_no_character_is_lost(save, odd):
     for character in squeeze(odd.removeprefix("# ")):
         latin = ord(character) < 256
         expected += character if latin else ascii(character).strip("'")
-    assert listing(read_pages(save([odd]))).endswith(expected)
+    assert listing(read_pages(save([odd]))).endswith(f".{expected}")
 
 
 def test_no_character_runs_off_the_page(save, odd):
