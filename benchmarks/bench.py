@@ -28,12 +28,13 @@ from walks import animate, decode_for_lines, draw_pictures, measure_walks
 def plan():
     """Return all trainings in order: (kind, epochs, seed)."""
     # The tutorial's are spread over the run, because a machine may be slow for a while.
+    seeds = range(1 if QUICK else 5)
     jobs = [(TUTORIAL, 10, 0)]
-    for seed in range(1 if QUICK else 5):
+    for seed in seeds:
         jobs.append((TEXTBOOK, 8, seed))
         jobs.append((NOTEBOOK, 8, seed))
     jobs.append((TUTORIAL, 10, 1))
-    for seed in range(1 if QUICK else 5):
+    for seed in seeds:
         jobs.append((NOTEBOOK, 1, seed))
     jobs.append((NOTEBOOK, 100, 0))
     jobs.append((TUTORIAL, 10, 2))
@@ -111,7 +112,8 @@ def main():
             first.setdefault(kind, (hw9, decoders))
     if not QUICK:
         runs += run_whole()
-    report.publish("results", {"runs": runs, "walks": walks})
+    results = {"machine": report.machine(), "runs": runs, "walks": walks}
+    report.publish("results", results)
     draw(first, judges["judge"])
 
 

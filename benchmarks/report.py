@@ -9,13 +9,11 @@ import ast
 import json
 import os
 import platform
-import re
 import zlib
-from importlib.metadata import version
-from pathlib import Path
 
 import nbformat
 import pandas
+import torch
 from cells import CELLS, PROJECT, QUICK, RUN
 from read_notebook import definitions
 
@@ -29,17 +27,17 @@ PLUS_TEMPERATURE = "+ temperature"
 PLUS_RADIUS = "+ radius"
 PLUS_CORNERS = "+ corners (this notebook)"
 ELBO = "−ELBO (T = 1)"
-# Of walks between two digits and, after "within: ", between two images of one.
+# Of walks between two digits, or within one.
 MEASURES = [
     "-ELBO",
     "half way",
     "switches once",
     "sharpness",
     "longest step",
-    "within: half way",
-    "within: switches once",
-    "within: sharpness",
-    "within: longest step",
+    "within a digit: half way",
+    "within a digit: switches once",
+    "within a digit: sharpness",
+    "within a digit: longest step",
     "error at the ends",
 ]
 
@@ -69,7 +67,7 @@ def spread(values):
 
 def mean_and_range(values):
     """Return the mean of a measure over seeds as a text; of the two main ones, more."""
-    if values.name in ("half way", "switches once") and values.round(3).nunique() > 1:
+    if values.name in ("half way", "switches once") and len(values) > 1:
         return f"{mean(values)} ({spread(values)})"
     return mean(values)
 
@@ -88,31 +86,30 @@ def walks_table(walks, summary):
     first = texts.loc["judge"]
     second = texts.loc["second judge"]
     both = first.where(first == second, first + " / " + second)
-    both = both.rename(columns={"within: switches once": "within: never switches"})
+    both = both.rename(
+        columns={"within a digit: switches once": "within a digit: never switches"}
+    )
     rows = dict.fromkeys(record["row"] for record in walks)
     return both.loc[list(rows)].rename_axis("")
 
 
-def steps_table(walks, judge):
-    """Return the table for those who read no more: one judge alone."""
+def steps_table(walks):
+    """Return the table for those who read no more: by the notebook's judge alone."""
     rows = [REAL, FADE, TUTORIAL, TEXTBOOK, PLUS_TEMPERATURE, PLUS_RADIUS, PLUS_CORNERS]
-    shown = [ELBO, "half way", "switches once", "within: half way"]
-    table = texts_of_walks(walks, mean).loc[judge].loc[rows, shown]
-    table = table.rename(columns={"within: half way": "within a digit: half way"})
+    shown = [ELBO, "half way", "switches once", "within a digit: half way"]
+    table = texts_of_walks(walks, mean).loc["judge"].loc[rows, shown]
     return table.rename_axis("")
 
 
-def claim(first, second):
-    """Return the claim, in numbers of the tables of steps by two judges."""
-    first = first.apply(pandas.to_numeric)
-    second = second.apply(pandas.to_numeric)
-    once = first["switches once"].map("{:.0%}".format)
-    by = first["half way"][TEXTBOOK] / first["half way"][PLUS_RADIUS]
-    by_second = second["half way"][TEXTBOOK] / second["half way"][PLUS_RADIUS]
+def claim(steps):
+    """Return the claim, in numbers of the table of steps."""
+    distance = steps["half way"].astype(float)
+    closer = distance[TEXTBOOK] / distance[PLUS_RADIUS]
+    once = steps["switches once"].astype(float).map("{:.0%}".format)
     return (
         "**Decoded differently, without labels or training, a textbook VAE's images "
-        f"halfway between two digits come {by:.1f} times closer to real ones, in "
-        f"squared Fréchet distance (by a second classifier, {by_second:.1f} times). "
+        f"halfway between two digits come {closer:.1f} times closer to real ones, in "
+        "squared Fréchet distance. "
         "With training labels, for the prior, a classifier sees "
         f"{once[PLUS_CORNERS]} of straight lines between codes of two digits switch "
         f"from one to the other exactly once (without {once[PLUS_RADIUS]}, textbook "
@@ -136,45 +133,37 @@ def training_table(runs):
     return table.replace("nan.*", "", regex=True)
 
 
-def bench_tables(results, machine):
+def bench_tables(results):
     """Return {name: text} of what bench.py measures."""
     walks = walks_table(results["walks"], mean_and_range)
-    steps = steps_table(results["walks"], "judge")
-    by_second = steps_table(results["walks"], "second judge")
+    steps = steps_table(results["walks"])
     training = training_table(results["runs"])
     # "Is mine right?": these rows as columns.
     rows = [f"{NOTEBOOK}, EPOCHS=1", f"{NOTEBOOK}, EPOCHS=8", f"{TEXTBOOK}, EPOCHS=8"]
     mine = training.loc[rows, ["−ELBO: mean", "range", "reconstruction", "KL"]]
     return {
-        "claim": claim(steps, by_second),
+        "claim": claim(steps),
         "steps": markdown(steps),
         "walks": markdown(walks.T),
-        "training": f"{markdown(training)}\n\nMeasured on {machine}.",
+        "training": f"{markdown(training)}\n\nMeasured on {results['machine']}.",
         "mine": markdown(mine.T),
     }
 
 
-def peers_tables(results, machine):
+def peers_tables(walks):
     """Return {name: text} of what peers.py measures."""
-    table = markdown(walks_table(results["walks"], mean))
-    chosen = "; ".join(results["chosen"])
-    return {"peers": f"{table}\n\nChosen: {chosen}. Measured on {machine}."}
+    return {"peers": markdown(walks_table(walks, mean))}
 
 
-def choices_tables(results, machine):
+def choices_tables(walks):
     """Return {name: text} of what choices.py measures."""
     shown = [ELBO, "half way", "switches once", "longest step", "error at the ends"]
-    table = walks_table(results, mean)[shown]
-    return {"choices": markdown(table)}
+    return {"choices": markdown(walks_table(walks, mean)[shown])}
 
 
-def mistakes_tables(results, machine):
-    """Return {name: text} of what mistakes.py measures: two tables."""
-    tables = {}
-    for name, found in results.items():
-        table = pandas.DataFrame({"what came out": found})
-        tables[name] = table.to_markdown()
-    return tables
+def mistakes_tables(found):
+    """Return {name: text} of what mistakes.py measures."""
+    return {"mistakes": pandas.DataFrame({"what came out": found}).to_markdown()}
 
 
 TABLES = {
@@ -187,11 +176,8 @@ TABLES = {
 
 def machine():
     """Return this machine in words."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    model = re.findall("model name\\s*: (.*)", text) or [platform.machine()]
-    torch = version("torch").split("+")[0]
-    return f"{model[0]}, {os.cpu_count()} cores, PyTorch {torch}"
+    kind = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
+    return f"{kind}, {os.cpu_count()} cores, PyTorch {torch.__version__}"
 
 
 def checksums():
@@ -204,7 +190,7 @@ def checksums():
 
 
 def read(name):
-    """Return what was saved: {"code", "machine", "results"}."""
+    """Return what was saved: {"code", "results"}."""
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -212,8 +198,7 @@ def committed_tables():
     """Return {name: text} of the committed results."""
     tables = {}
     for name, make_tables in TABLES.items():
-        found = read(name)
-        tables |= make_tables(found["results"], found["machine"])
+        tables |= make_tables(read(name)["results"])
     return tables
 
 
@@ -249,10 +234,10 @@ def fill_pages():
 def publish(name, results):
     """Save what was measured, and fill the pages; if quick, only print its tables."""
     if QUICK:
-        for text in TABLES[name](results, machine()).values():
+        for text in TABLES[name](results).values():
             print(f"\n{text}")
         return
-    found = {"code": checksums(), "machine": machine(), "results": results}
+    found = {"code": checksums(), "results": results}
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
     fill_pages()

@@ -67,7 +67,7 @@ def measure_walks(hw9, judges, decoders, elbo):
 
     The walks are lines between codes of test images, 2,500 of a kind; decoders:
     {row: decoder}, all of the VAE whose -ELBO is elbo. Without decoders, they are
-    cross-fades, and real images. "within: ": within a digit."""
+    cross-fades, and real images."""
     images = hw9.test_images[::2]  # as in Part 6: these can be ends,
     labels = hw9.test_labels[::2]
     reference = hw9.test_images[1::2]  # and the others show what real images look like
@@ -76,47 +76,38 @@ def measure_walks(hw9, judges, decoders, elbo):
     between = hw9.make_walks(different, images, hw9.encoder, decoders)
     records = []
     for way in decoders or between:
+        row = {"row": way}
+        if decoders:
+            error = error_at_ends(hw9.test_images, hw9.encoder, decoders[way])
+            row["-ELBO"] = elbo
+            row["error at the ends"] = error
         for name, judge in judges.items():
-            record = {"row": way, "judge": name}
-            if way in decoders:
-                decoder = decoders[way]
-                error = error_at_ends(hw9.test_images, hw9.encoder, decoder)
-                record["-ELBO"] = elbo
-                record["error at the ends"] = error
+            record = row | {"judge": name}
             digits = labels[different]
             record |= judge_rows(hw9, between[way], digits, reference, judge)
             digits = labels[same]
             found = judge_rows(hw9, within[way], digits, reference, judge)
             for measure, value in found.items():
-                record[f"within: {measure}"] = value
+                record[f"within a digit: {measure}"] = value
             records.append(record)
     return records
 
 
 def animate(hw9, decoder):
-    """Write interpolation.gif, the notebook's twenty walks, to and fro."""
-    same, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
-    # Two lines of ten walks: within a digit on the left, between two on the right.
-    pairs = torch.cat([same[:5], different[:5], same[5:], different[5:]])
-    walks = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, {"line": decoder})
-    rows = walks["line"]  # (20, 9, 28, 28)
+    """Write interpolation.gif, the notebook's ten walks between digits, to and fro."""
+    _, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
+    decoders = {"line": decoder}
+    walks = hw9.make_walks(different, hw9.test_images, hw9.encoder, decoders)
+    rows = walks["line"]  # (10, 9, 28, 28)
     real = rows[:, [0, 8], 1:27, 1:27]
     rows[:, [0, 8]] = pad(real, [1, 1, 1, 1], value=1.0)  # framed black
-    there = list(range(9))
-    back = there[::-1]
     frames = []
-    for k in [0, 0, *there, 8, 8, *back]:  # rests at both ends
+    for k in [0, 0, *range(9), 8, 8, *range(8, -1, -1)]:  # rests at both ends
         images = rows[:, k, None]
         sheet = make_grid(1 - images, nrow=10, pad_value=1)
-        frame = to_pil_image(sheet[0])
-        frames.append(frame.quantize(16))  # so many grays are enough
-    frames[0].save(
-        FIGURES / "interpolation.gif",
-        append_images=frames[1:],
-        save_all=True,
-        duration=160,
-        loop=0,
-    )
+        frames.append(to_pil_image(sheet).convert("L"))
+    path = FIGURES / "interpolation.gif"
+    frames[0].save(path, append_images=frames[1:], save_all=True, duration=160, loop=0)
 
 
 def draw_strips(hw9, found, digits):

@@ -10,7 +10,12 @@ import report
 from read_notebook import PROJECT
 
 WORDS = {
-    "bench": ["tutorial recipe", "textbook VAE", "this notebook", "within: half way"],
+    "bench": [
+        "tutorial recipe",
+        "textbook VAE",
+        "this notebook",
+        "within a digit: half way",
+    ],
     "choices": ["16 numbers, corners at 3.5, share 0.25"],
     "mistakes": ["KL subtracted", "pixels 0 to 255", "divide pixels by 255"],
 }
