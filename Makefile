@@ -4,7 +4,7 @@
 # make bench       measure training and walks, and put results, tables, and pictures into
 #                  the project (QUICK=1: only try it out, on the sample)
 # make peers       measure the autoencoders of a library likewise; mistakes: what goes
-#                  wrong if ..., and the exercises; choices: other settings
+#                  wrong if ..., and exercises; choices: other settings
 # make notebook    run HW9.ipynb in place, as it is committed
 # make lint        check style; format: mend it; clean: remove what can be made again
 

@@ -5,11 +5,11 @@ outside the time that counts. Writes results.json, pictures, and the tables on a
 (report.py). With QUICK=1 it prints tables of the sample, and changes nothing.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import cells
 import report
@@ -64,19 +64,15 @@ def make_decoders(hw9, kind):
 
 
 def run_whole():
-    """Run the whole notebook in a new folder; return its records of the seconds."""
-    folder = Path(tempfile.mkdtemp())
-    (folder / "data").symlink_to(PROJECT / "data")
+    """Run the whole notebook in a new folder; return a record of its seconds."""
     notebook = PROJECT / "HW9.ipynb"
     command = [sys.executable, "-m", "papermill", notebook, "out.ipynb"]
-    start = time.time()
-    subprocess.run(command, cwd=folder, check=True)
-    seconds = time.time() - start
-    written = (folder / "netid_HW9.pdf").stat().st_mtime
-    return [
-        {"kind": "until the PDF is there", "EPOCHS": 8, "seconds": written - start},
-        {"kind": "whole notebook", "EPOCHS": 8, "seconds": seconds},
-    ]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(PROJECT / "data", f"{folder}/data")
+        start = time.perf_counter()
+        subprocess.run(command, cwd=folder, check=True)
+        seconds = time.perf_counter() - start
+    return {"kind": "whole notebook", "EPOCHS": 8, "seconds": seconds}
 
 
 def draw(first, judge):
@@ -88,12 +84,13 @@ def draw(first, judge):
     ours, decoders = first[NOTEBOOK]
     decoder = decoders[PLUS_CORNERS]
     vaes[NOTEBOOK] = (ours.encoder, decoder)
-    draw_pictures(ours, vaes, [PLUS_TEMPERATURE, NOTEBOOK], judge)
+    draw_pictures(ours, vaes, [PLUS_RADIUS, NOTEBOOK], judge)
     animate(ours, decoder)
 
 
 def main():
     """Measure, report, and draw."""
+    whole = [] if QUICK else [run_whole()]
     hw9 = cells.begin(CELLS, {})
     judges = cells.train_judges(hw9)
     hw9.encoder = None  # cross-fades and real images need none
@@ -110,9 +107,7 @@ def main():
             decoders = make_decoders(hw9, kind)
             walks += measure_walks(hw9, judges, decoders, loss["-ELBO"])
             first.setdefault(kind, (hw9, decoders))
-    if not QUICK:
-        runs += run_whole()
-    results = {"machine": report.machine(), "runs": runs, "walks": walks}
+    results = {"machine": report.machine(), "runs": runs + whole, "walks": walks}
     report.publish("results", results)
     draw(first, judges["judge"])
 

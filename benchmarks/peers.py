@@ -2,15 +2,14 @@
 
 Classes and trainer are those of pythae (Chadebec et al. 2022); networks, images,
 epochs, optimizer, and schedule are the notebook's. Each peer is decoded plainly, and
-for lines. Writes peers.json, a picture, and the table on its page. With QUICK=1 it
-prints one of the sample, and changes nothing.
+for lines. Writes peers.json, and the table on its page. With QUICK=1 it prints one of
+the sample, and changes nothing.
 """
 
 import logging
 import tempfile
 
 import cells
-import matplotlib.pyplot as plt
 import report
 import torch
 from cells import CELLS
@@ -24,7 +23,7 @@ from report import NOTEBOOK
 from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
-from walks import FIGURES, decode_for_lines, measure_walks
+from walks import decode_for_lines, measure_walks
 
 BCE = {"reconstruction_loss": "bce"}
 # Class, configuration, settings. Rate and weights did best on validation images
@@ -135,27 +134,20 @@ def bound(model, images):
 
 
 def main():
-    """Train and judge the notebook and all peers; draw walks, and report."""
+    """Train and judge the notebook and all peers, and report."""
     logging.disable(logging.INFO)
     hw9 = cells.train_notebook(CELLS, {})
     judges = cells.train_judges(hw9)
     elbo = cells.measure_loss(hw9)["-ELBO"]
     decoders = {NOTEBOOK: decode_for_lines(hw9, hw9.MOVED_SHARE)}
-    walks = measure_walks(hw9, judges, {}, None)
+    walks = measure_walks(hw9, judges, decoders={}, elbo=None)
     walks += measure_walks(hw9, judges, decoders, elbo)
-    _, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
-    pairs = different[:5]
-    drawn = hw9.make_walks(pairs, hw9.test_images, hw9.encoder, decoders)
     for peer in PEERS:
         model = train_peer(peer, hw9)
         for_lines = decode_for_lines(hw9, hw9.MOVED_SHARE)
         decoders = {peer: hw9.plain_decoder, f"{peer}, for lines": for_lines}
         walks += measure_walks(hw9, judges, decoders, bound(model, hw9.test_images))
-        drawn |= hw9.make_walks(pairs, hw9.test_images, hw9.encoder, decoders)
     report.publish("peers", walks)
-    hw9.show(torch.stack(list(drawn.values())), 45, "")
-    plt.title(f"From the top: {', '.join(drawn)}", fontsize=6, wrap=True)
-    plt.savefig(FIGURES / "peers.png", dpi=200, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from cells import CELLS, PROJECT, QUICK, RUN
 from read_notebook import definitions
 
 FOLDER = PROJECT / "benchmarks"
+PAGES = ["README.md", "benchmarks/README.md", "benchmarks/NOTES.md"]
 REAL = "real images"
 FADE = "cross-fade"
 TUTORIAL = "tutorial recipe"
@@ -50,7 +51,7 @@ def markdown(table):
 
 def number(value):
     """Return a number as a table shows it."""
-    return f"{value:.1f}" if abs(value) > 5 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) > 2 else f"{value:.2f}"
 
 
 def mean(values):
@@ -176,8 +177,12 @@ TABLES = {
 
 def machine():
     """Return this machine in words."""
-    kind = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
-    return f"{kind}, {os.cpu_count()} cores, PyTorch {torch.__version__}"
+    if torch.cuda.is_available():
+        kind = torch.cuda.get_device_name()
+    else:
+        kind = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
+    version = torch.__version__.split("+")[0]
+    return f"{kind}, {os.cpu_count()} cores, PyTorch {version}"
 
 
 def checksums():
@@ -215,7 +220,7 @@ def filled(text, tables):
 def fill_pages():
     """Fill the pages and the notebook's text; say what is out of date."""
     tables = committed_tables()
-    for page in ("README.md", "benchmarks/README.md", "benchmarks/NOTES.md"):
+    for page in PAGES:
         path = PROJECT / page
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text, tables), encoding="utf-8")

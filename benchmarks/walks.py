@@ -41,14 +41,14 @@ def judge_rows(hw9, rows, digits, reference, judge):
     features = features.reshape(len(rows), 9, -1)
     steps = features.diff(dim=1).norm(dim=2)  # (P, 8)
     longest = steps.amax(dim=1)
-    way = steps.sum(dim=1)
+    length = steps.sum(dim=1)
     middle = sharpness(rows[:, 4])
     real = sharpness(reference[:, 0])
     return {
         "half way": found["half way"].item(),
         "switches once": found["switches once"].item(),
         "sharpness": (middle / real).item(),
-        "longest step": (longest / way).mean().item(),
+        "longest step": (longest / length).mean().item(),
     }
 
 
@@ -58,8 +58,8 @@ def error_at_ends(images, encoder, decoder):
     mu, _ = encoder(images)
     decoded = decoder(mu)
     error = decoded.reshape(images.shape) - images
-    total = error.square().sum()
-    return total.item() / len(images)
+    total = error.square().sum().item()
+    return total / len(images)
 
 
 def measure_walks(hw9, judges, decoders, elbo):
@@ -96,18 +96,26 @@ def measure_walks(hw9, judges, decoders, elbo):
 def animate(hw9, decoder):
     """Write interpolation.gif, the notebook's ten walks between digits, to and fro."""
     _, different = hw9.choose_pairs(hw9.test_labels.cpu(), 0)
-    decoders = {"line": decoder}
-    walks = hw9.make_walks(different, hw9.test_images, hw9.encoder, decoders)
-    rows = walks["line"]  # (10, 9, 28, 28)
+    A = hw9.test_images[different[:, 0]]
+    B = hw9.test_images[different[:, 1]]
+    rows = hw9.create_interpolates(A, B, hw9.encoder, decoder)  # (10, 9, 28, 28)
     real = rows[:, [0, 8], 1:27, 1:27]
     rows[:, [0, 8]] = pad(real, [1, 1, 1, 1], value=1.0)  # framed black
+    there = list(range(9))
+    back = there[::-1]
     frames = []
-    for k in [0, 0, *range(9), 8, 8, *range(8, -1, -1)]:  # rests at both ends
+    for k in [0, 0, *there, 8, 8, *back]:  # rests at both ends
         images = rows[:, k, None]
         sheet = make_grid(1 - images, nrow=10, pad_value=1)
-        frames.append(to_pil_image(sheet).convert("L"))
-    path = FIGURES / "interpolation.gif"
-    frames[0].save(path, append_images=frames[1:], save_all=True, duration=160, loop=0)
+        frame = to_pil_image(sheet[0])
+        frames.append(frame)
+    frames[0].save(
+        FIGURES / "interpolation.gif",
+        append_images=frames[1:],
+        save_all=True,
+        duration=160,
+        loop=0,
+    )
 
 
 def draw_strips(hw9, found, digits):

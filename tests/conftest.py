@@ -35,7 +35,6 @@ SAMPLE = PROJECT / "data" / "sample"
 SMALL = {
     "NETID": "abc123",
     "EPOCHS": 1,
-    "BATCH_SIZE": 256,
     "LATENT_DIM": 12,
     "DATASET": "sample",
 }
