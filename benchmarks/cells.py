@@ -28,6 +28,7 @@ def begin(cells, settings):
     os.chdir(PROJECT)  # where it finds its data
     hw9 = define(cells)
     for name, value in (settings | SMALL).items():
+        getattr(hw9, name)  # raises AttributeError if there is no such setting
         setattr(hw9, name, value)
     for title in PREPARE:
         run_cell(cells[title], title, vars(hw9))

@@ -20,8 +20,8 @@ def train(latent_dim, distance, seed):
     """Return a notebook that has trained, with validation images for a test split."""
     settings = {"LATENT_DIM": latent_dim, "CORNER_DISTANCE": distance, "SEED": seed}
     hw9 = cells.train_notebook(CELLS, settings)
-    # Shuffled, because neighbours in the training split are by different groups of
-    # writers, and every other image is an end.
+    # Shuffled, because every other image is an end, and in the training split the odd
+    # ones have more ink.
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(hw9.held_out, generator=generator)
     hw9.test_images = hw9.val_images[order]

@@ -1,4 +1,4 @@
-"""`make mistakes`: what common mistakes and the notebook's exercises come to.
+"""`make mistakes`: what common mistakes, and two exercises, come to.
 
 Edits the notebook's cells, trains for one epoch, and measures the test split. Writes
 mistakes.json, and the table on its page. With QUICK=1 it prints one of the sample, and

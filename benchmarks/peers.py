@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader
 from walks import decode_for_lines, measure_walks
 
 BCE = {"reconstruction_loss": "bce"}
-# Class, configuration, settings. Rate and weights did best on validation images
-# (NOTES.md).
+# Class, configuration, settings. Rate and weights, but for β, did best on validation
+# images (NOTES.md).
 PEERS = {
     "autoencoder": (models.AE, models.AEConfig, {}),
     "VAE": (models.VAE, models.VAEConfig, BCE),

@@ -1,5 +1,6 @@
 """Part 5: the PDF, on which no character is lost, and when it is a PREVIEW."""
 
+import functools
 import random
 import re
 import types
@@ -287,6 +288,7 @@ def test_a_class_changed_after_training_is_a_fault(fault):
     assert fault(CODE, maker=Encoder) == f"Encoder has changed since: {RESTART}"
 
 
-def test_a_class_from_elsewhere_is_a_fault(fault):
+@pytest.mark.parametrize("maker", [Linear, functools.partial(Linear, 784)])
+def test_a_class_from_elsewhere_is_a_fault(fault, maker):
     words = "Encoder and Decoder must be defined in this notebook"
-    assert fault(CODE, maker=Linear) == words
+    assert fault(CODE, maker=maker) == words
